@@ -85,6 +85,7 @@ def diff_source(
     tracked: TrackedSeries,
     problems: Sequence[str] = (),
     on_current: OnCurrent = lambda _uid, _text, _line: None,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> SourceDiff:
     """Compare the documents of a source with their index of last time; return what is different.
 
@@ -92,6 +93,7 @@ def diff_source(
     `is_current` tells which events are not over.
     `problems` are sentences about documents that could not be had at all.
     `on_current` is told of new events of UIDs that matter, as soon as that is seen.
+    `meanwhile` is called now and then once all was seen.
     A document that changes while it is read makes all of the diff void, until the next time.
     """
     if parent.secret != secret:
@@ -109,7 +111,9 @@ def diff_source(
         except SourceError as error:
             told.append(str(error))
     new.settle()
-    comparison = _Comparison(parent, seen, new, indexer, is_current, tracked)
+    comparison = _Comparison(
+        parent, seen, new, indexer, is_current, tracked, meanwhile
+    )
     try:
         return comparison.diff(told)
     except SourceError as error:
@@ -217,6 +221,7 @@ class _Comparison:
         indexer: DocumentIndexer,
         is_current: IsCurrent,
         tracked: TrackedSeries,
+        meanwhile: Callable[[], object],
     ) -> None:
         self._parent = parent
         self._seen = seen
@@ -230,6 +235,7 @@ class _Comparison:
         self._indexer = indexer
         self._is_current = is_current
         self._tracked = tracked
+        self._meanwhile = meanwhile
 
     @functools.cached_property
     def _kept(self) -> dict[bytes, str]:
@@ -243,15 +249,21 @@ class _Comparison:
         uids = self._changed_uids()
         changed: dict[str, tuple[RawEvent, ...]] = {}
         live: dict[bytes, list[_Place]] = {}
+        self._meanwhile()
         known = self._places_of_known(uids)
+        self._meanwhile()
         mattering = self._mattering(known)
         for uid, places in known.items():
+            self._meanwhile()
             if places and self._still_matters(uid, places, mattering):
                 live[uid] = places
             elif uid in self._kept:
                 changed[self._kept[uid]] = ()
         self._load_missing_texts(chain.from_iterable(live.values()))
-        events = {uid: self._events_at(places) for uid, places in live.items()}
+        events: dict[bytes, tuple[RawEvent, ...]] = {}
+        for uid, places in live.items():
+            events[uid] = self._events_at(places)
+            self._meanwhile()
         shared = [uid for uid, own in events.items() if _may_share_identity(own)]
         ambiguous = self._parent.ambiguous.difference(uids).union(shared)
         only_revised = self._only_revised(live, self._parent.ambiguous | ambiguous)

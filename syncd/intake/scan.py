@@ -97,7 +97,7 @@ class Scan:
                 return self._result(self._diff())
         with SeriesAhead(document, self._source, bounded, window, self._spans) as ahead:
             with working:
-                diff = self._diff(ahead.add)
+                diff = self._diff(ahead.add, ahead.go_on)
                 ahead.settle(diff.index, diff.changed)
                 found = self._result(diff, ahead.go_on)
             parsed = ahead.finish()
@@ -112,9 +112,11 @@ class Scan:
         return document if document.size >= AHEAD_FROM else None
 
     def _diff(
-        self, on_current: OnCurrent = lambda _uid, _text, _line: None
+        self,
+        on_current: OnCurrent = lambda _uid, _text, _line: None,
+        meanwhile: Callable[[], object] = lambda: None,
     ) -> SourceDiff:
-        """Return what the documents say otherwise; `on_current` is that of `diff_source`."""
+        """Return what the documents say otherwise; `on_current` and `meanwhile` are those of `diff_source`."""
         return diff_source(
             self.fetched.documents,
             self.known.index,
@@ -123,6 +125,7 @@ class Scan:
             tracked=self._tracked,
             problems=self.fetched.problems,
             on_current=on_current,
+            meanwhile=meanwhile,
         )
 
     def _result(
