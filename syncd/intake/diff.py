@@ -30,6 +30,7 @@ from syncd.ics.vevent import RawEvent
 from syncd.intake.columns import CELL, Column, cells_of
 from syncd.intake.document_index import DocumentIndex
 from syncd.intake.indexer import DocumentIndexer
+from syncd.intake.new_events import IsCurrent, NewEvents, OnCurrent
 from syncd.intake.ports import TrackedSeries
 from syncd.intake.source_index import SourceIndex
 from syncd.intake.vevents import (
@@ -40,21 +41,8 @@ from syncd.intake.vevents import (
     without_revision,
 )
 
-IsCurrent: TypeAlias = Callable[[bytes, bytes | None], bool]
-"""Called with the text of an event and its notable lines; tells whether it can have an occurrence that is not
-over."""
-
-OnCurrent: TypeAlias = Callable[[str, bytes, int], None]
-"""Called with the UID of an event, its text, and the line where it begins in a document that nobody knew."""
-
-_HELD_AT_ONCE = 1 << 18
-"""Bytes of events that wait to be judged together: a question for each of these would cost more."""
-
 _Span: TypeAlias = tuple[DocumentIndex, int, int]
 """Rows of a document, from the first to behind the last."""
-
-_NewEvent: TypeAlias = tuple[bytes, Mapping[bytes, str], bytes, int, bool]
-"""An event that nobody knew: its verbatim digest, its UIDs by digest, text and line; whether it is current."""
 
 _Place: TypeAlias = tuple[int, int]
 """Where an event stands: the number of its document, and the row."""
@@ -98,7 +86,7 @@ def diff_source(
     """
     if parent.secret != secret:
         parent = SourceIndex(secret)
-    new = _NewEvents(is_current, tracked, on_current)
+    new = NewEvents(is_current, tracked, on_current)
     indexer = DocumentIndexer(secret, new.add)
     parents = _Parents(parent)
     told = list(problems)
@@ -111,9 +99,7 @@ def diff_source(
         except SourceError as error:
             told.append(str(error))
     new.settle()
-    comparison = _Comparison(
-        parent, seen, new, indexer, is_current, tracked, meanwhile
-    )
+    comparison = _Comparison(parent, seen, new, indexer, is_current, tracked, meanwhile)
     try:
         return comparison.diff(told)
     except SourceError as error:
@@ -144,72 +130,6 @@ class _Parents:
         return indexer.index_document(document, parent)
 
 
-class _NewEvents:
-    """The events that the parent does not have, as far as they matter.
-
-    `names` are the UIDs, by their digests, of which one matters: it is current, or its UID is tracked.
-    `current` are the verbatim digests of those that are not over.
-    `texts` has the texts of events of these UIDs, by verbatim digest, as far as they were seen.
-    """
-
-    def __init__(
-        self,
-        is_current: IsCurrent,
-        tracked: TrackedSeries,
-        on_current: OnCurrent,
-    ) -> None:
-        self._is_current = is_current
-        self._tracked = tracked
-        self._on_current = on_current
-        # Seen, and not judged yet: which of those that are over matter is asked for many at once.
-        self._unjudged: list[_NewEvent] = []
-        self._unjudged_size = 0
-        self.names: dict[bytes, str] = {}
-        self.current: set[bytes] = set()
-        self.texts: dict[bytes, bytes] = {}
-
-    def add(
-        self,
-        verbatim: bytes,
-        names: Mapping[bytes, str],
-        text: bytes,
-        notable: bytes | None,
-        line: int,
-    ) -> None:
-        """Look at an event; it is judged by `settle` at the latest."""
-        is_current = self._is_current(text, notable)
-        self._unjudged.append((verbatim, names, text, line, is_current))
-        self._unjudged_size += len(text)
-        if self._unjudged_size > _HELD_AT_ONCE:
-            self.settle()
-
-    def settle(self) -> None:
-        """Judge the events of which that was left; keep the texts of those that are seen to matter by now."""
-        events, self._unjudged, self._unjudged_size = self._unjudged, [], 0
-        over: set[str] = set()
-        for _, names, _, _, is_current in events:
-            if not is_current:
-                over.update(names.values())
-        tracked = self._tracked.tracked_among(over)
-        mattering = self.names
-        for verbatim, names, text, line, is_current in events:
-            if is_current:
-                self.current.add(verbatim)
-                mattering.update(names)
-            elif tracked:
-                self._note_tracked(names, tracked)
-            if not mattering.keys().isdisjoint(names):
-                self.texts[verbatim] = text
-                for name in names.values():
-                    self._on_current(name, text, line)
-
-    def _note_tracked(self, names: Mapping[bytes, str], tracked: Set[str]) -> None:
-        """Note which of the UIDs of an event matter because they are tracked."""
-        for uid, name in names.items():
-            if name in tracked:
-                self.names[uid] = name
-
-
 class _Comparison:
     """The documents of a source, indexed, beside those of the parent."""
 
@@ -217,7 +137,7 @@ class _Comparison:
         self,
         parent: SourceIndex,
         seen: Sequence[tuple[Document, DocumentIndex]],
-        new: _NewEvents,
+        new: NewEvents,
         indexer: DocumentIndexer,
         is_current: IsCurrent,
         tracked: TrackedSeries,

@@ -13,8 +13,9 @@ from datetime import datetime
 from syncd.core.document import Document
 from syncd.core.occurrence import Window
 from syncd.ics import ParsedSeries, RawEvent, SeriesParser
-from syncd.intake.diff import OnCurrent, SourceDiff, diff_source
+from syncd.intake.diff import SourceDiff, diff_source
 from syncd.intake.known import Known, parser_of
+from syncd.intake.new_events import OnCurrent
 from syncd.intake.parsing import Bounded
 from syncd.intake.ports import CalendarSource, Fetched, IntakeLedger, WorklistStore
 from syncd.intake.raw_events import Spans, earliest, packed, unpacked
