@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import pkgutil
 import signal
 import subprocess
 import sys
@@ -17,16 +16,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-import syncd
 from syncd.sandbox import Sandbox, SandboxSettings, parse_fault, parse_switch
 from tests.raw_api import CLIENT_ID, CLIENT_SECRET, RawApi
+from tests.ready import load_all, ready
 
 # A time in a test would fail on a busy machine; the number of examples bounds the work.
 _ANY_MACHINE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -43,7 +41,6 @@ HANG_S = 300.0
 # A run that was started in the background may ignore Ctrl-C, and so would the programs that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-_RUN_BY_ALEMBIC = "syncd.migrations.env"
 _MARKERS = {
     "slow": "takes seconds to minutes, and a few of its kind run always; run by .ci/run",
     "long": "takes minutes to hours; run by the commands that tests/README.md names",
@@ -58,28 +55,20 @@ def examples(default: int, *, thorough: int, long: int | None = None) -> int:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the markers of tests that do not always run, and load the whole program."""
-    # Tests start the program thousands of times: like an installed one it keeps its compiled modules, which
-    # takes a third off each start.
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    _load_all()
+    # The program that tests start keeps its compiled modules, like an installed one; that takes a third off
+    # each start. And it is not told the width of a terminal that pytest found for itself.
+    for name in ("PYTHONDONTWRITEBYTECODE", "COLUMNS", "LINES"):
+        os.environ.pop(name, None)
+    # Hypothesis draws, among others, constants of those modules of ours that are loaded by then. Which these
+    # are would depend on the tests that a worker ran before; with all of them one state draws the same
+    # everywhere.
+    load_all()
     for name, meaning in _MARKERS.items():
         config.addinivalue_line("markers", f"{name}: {meaning}")
     config.addinivalue_line(
         "markers",
         "first(n, m): of the cases of this test all but the first n are slow, all but the first m long",
     )
-
-
-def _load_all() -> None:
-    """Load all modules of the program.
-
-    Hypothesis draws, among others, constants of those modules of ours that are loaded by then. Which these
-    are would depend on the tests that a worker ran before; with all of them one state draws the same
-    everywhere.
-    """
-    for module in pkgutil.walk_packages(syncd.__path__, "syncd."):
-        if not module.name.endswith("__main__") and module.name != _RUN_BY_ALEMBIC:
-            import_module(module.name)
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -272,11 +261,16 @@ class Office:
         )
 
     def run(self, *arguments: str) -> Ran:
-        """Run the program to its end."""
-        process = self.start(*arguments)
-        out, err = process.communicate(timeout=HANG_S)
+        """Run the program to its end; with the environment of the tests without loading it anew."""
+        if self.environment or not ready().fits:
+            process = self.start(*arguments)
+            out, err = process.communicate(timeout=HANG_S)
+            code = process.returncode
+        else:
+            config = str(self.folder / "syncd.toml")
+            code, out, err = ready().run(["--config", config, *arguments], HANG_S)
         assert "Traceback" not in err, err
-        return Ran(process.returncode, out, err)
+        return Ran(code, out, err)
 
     def once(self) -> Any:
         """The document of one cycle."""

@@ -1,4 +1,7 @@
-"""What a run loads: starting costs time and memory, so nothing comes along that it does not use."""
+"""What a run loads: starting costs time and memory, so nothing comes along that it does not use.
+
+And each command loads all that it does use; most other tests run commands where everything is loaded already.
+"""
 
 from __future__ import annotations
 
@@ -64,6 +67,45 @@ def _loaded(office: Office, *arguments: str) -> set[str]:
     loaded = _told(office, *arguments)["loaded"]
     assert isinstance(loaded, list)
     return set(loaded)
+
+
+@pytest.mark.first(8)
+@pytest.mark.parametrize(
+    "command",
+    [
+        "plan --format markdown",
+        "explain standup",
+        "doctor",
+        "adopt --by-content",
+        "rooms suggest",
+        "refresh",
+        "check",
+        "notify",
+        "plan",
+        "plan --json",
+        "agenda",
+        "agenda --json",
+        "history",
+        "history --json",
+        "explain standup --json",
+        "unknown",
+        "doctor --json",
+        "resolve nothing drop",
+        "approve nothing",
+        "ack nothing",
+        "people suggest",
+        "backup {folder}/copy.db",
+    ],
+)
+def test_a_command_loads_all_that_it_uses(settled: Office, command: str) -> None:
+    """Started alone it ends as where everything is loaded already, and with no other words."""
+    arguments = command.format(folder=settled.folder).split()
+    alone = settled.start(*arguments)
+    _, err = alone.communicate(timeout=HANG_S)
+    assert "Traceback" not in err
+    (settled.folder / "copy.db").unlink(missing_ok=True)
+    with_everything = settled.run(*arguments)
+    assert (alone.returncode, err) == (with_everything.code, with_everything.err)
 
 
 def test_a_quiet_cycle_loads_neither_the_network_nor_what_draws(
