@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -297,9 +298,10 @@ def test_a_create_that_never_arrived_is_repeated_only_after_its_validity(
     done = office.run("once", "--json")
     assert (done.code, done.json["counts"]["in_doubt"]) == (1, 1)
     assert office.plan()["changes"][0]["reason"] == "in_doubt"
-    for _ in range(30):
-        if office.once()["counts"]["created"]:
-            break
+    ends = time.monotonic() + HANG_S
+    while not office.once()["counts"]["created"]:
+        assert time.monotonic() < ends
+        time.sleep(0.2)
     assert len(office.reservations()) == 1
     assert office.writes() == ["create", "create"]
 
