@@ -16,7 +16,7 @@ import pytest
 from tests.conftest import HANG_S, Office, ahead, calendar, event
 from tests.daemon.running import files, follow, running, until
 
-STEPS = (307, pytest.param(97, marks=pytest.mark.long))
+STEPS = (613, pytest.param(97, marks=pytest.mark.long))
 """Each so many lines of a reload is a point of death; they are no factors of anything that repeats."""
 
 
