@@ -451,11 +451,13 @@ from pathlib import Path
 from syncd.daemon.watcher import Watcher
 folder = Path(sys.argv[1])
 rung = []
-def rings(name):
+def comes(condition):
     deadline = time.monotonic() + 300  # only against a hang
-    while name not in rung and time.monotonic() < deadline:
+    while not condition() and time.monotonic() < deadline:
         time.sleep(0.01)
-    found = name in rung
+    return condition()
+def rings(name):
+    found = comes(lambda: name in rung)
     rung.clear()
     return found
 """
@@ -571,7 +573,7 @@ def test_events_that_were_lost_are_made_good_by_a_look(tmp_path: Path) -> None:
             found = {{"quiet before": not watcher.complaint}}
             subprocess.run([sys.executable, folder / "fill", folder, "{most}"], check=True)
             found["rang"] = rings("office")
-            found["complains"] = "fs.inotify.max_queued_events" in watcher.complaint
+            found["complains"] = comes(lambda: "fs.inotify.max_queued_events" in watcher.complaint)
         found["alone"] = not rung
         print(json.dumps(found))
         """,
