@@ -258,6 +258,23 @@ class LedgerContract:
             stored.with_state(BookingState.ENDED), at=at, what="over"
         )
 
+    def test_what_is_recorded_is_returned_as_it_is_read(self, ledger: Ledger) -> None:
+        """Where a row keeps less than it was given, what `record` returns has no more than the row."""
+        moment = NOW + timedelta(microseconds=1234)
+        spec = replace(SPEC, start=SPEC.start + timedelta(microseconds=7))
+        booking = replace(
+            wish(),
+            mark="",
+            room_id="",
+            pending=spec,
+            detail="half \ud83d of a pair",
+            attempted_at=moment,
+            retry_at=moment,
+        )
+        (stored,) = ledger.bookings.record(booking, at=moment, what="test")
+        assert stored != replace(booking, row=stored.row, updated_at=moment)
+        assert ledger.bookings.of(stored.key.uid) == (stored,)
+
     def test_times_come_back_as_instants(self, ledger: Ledger) -> None:
         """A time given in another zone is the same instant when it is read."""
         zone = timezone(timedelta(hours=5, minutes=30))

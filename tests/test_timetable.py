@@ -99,7 +99,6 @@ def test_an_upgrade_tells_when_the_bookings_of_an_earlier_version_are(
     tmp_path: Path,
 ) -> None:
     """Their times and keys are filled in; what makes no sense is in nobody's way and is told when it is read."""
-
     with opened(tmp_path) as ledger:
         for number in range(3):
             booking = booking_of_an_hour(f"{number}", NOON, f"{number}")

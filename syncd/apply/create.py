@@ -160,7 +160,7 @@ class Creator:
 
     def _require_new(self, reservation_id: str) -> None:
         """Raise `OutcomeUnknown` when the id that a create gave is one that a booking has or had."""
-        if self._bookings.is_recorded(reservation_id):
+        if self._bookings.recorded([reservation_id]):
             raise OutcomeUnknown(
                 "the API answered with the id of another reservation, so it may be booked; "
                 "syncd settles it by looking"

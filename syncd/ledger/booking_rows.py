@@ -20,7 +20,6 @@ from syncd.ledger.tables import (
     generations,
     in_chunks,
     instant_of,
-    name_of,
     prose_of,
     to_milliseconds,
 )
@@ -205,12 +204,10 @@ def store(
 def as_stored(booking: Booking, row: int, updated_at: datetime) -> Booking:
     """Return a booking as it is read from its row, without reading it.
 
-    A row keeps moments to the millisecond, and of text what a database takes.
+    A row keeps moments to the millisecond, and of the detail what a database takes.
     """
-    key = booking.key
     return replace(
         booking,
-        key=replace(key, uid=name_of(key.uid)),
         room_id=booking.room_id or None,
         mark=booking.mark or None,
         content=_kept(booking.content),
@@ -219,7 +216,6 @@ def as_stored(booking: Booking, row: int, updated_at: datetime) -> Booking:
         detail=prose_of(booking.detail),
         attempted_at=_moment(booking.attempted_at),
         retry_at=_moment(booking.retry_at),
-        document=name_of(booking.document),
         updated_at=to_milliseconds(updated_at),
         row=row,
     )

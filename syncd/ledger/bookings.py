@@ -65,11 +65,8 @@ _IS_OPEN = or_(
 _WITH_ID = select(_BOOKING.reservation_id).where(
     _BOOKING.reservation_id.in_(bindparam("ids", expanding=True))
 )
-# Each half by an index of its own.
+# Each half by an index of its own: this is asked after every create.
 _RECORDED = union_all(_WITH_ID.where(tables.CURRENT), _WITH_ID.where(tables.CLOSED))
-# This is asked after every create.
-_HAS_ID = select(_BOOKING.row).where(_BOOKING.reservation_id == bindparam("id"))
-_RECORDED_ONE = union_all(_HAS_ID.where(tables.CURRENT), _HAS_ID.where(tables.CLOSED))
 
 T = TypeVar("T")
 
@@ -244,12 +241,6 @@ class Bookings:
             for some in tables.in_chunks(list(reservation_ids)):
                 found.update(connection.execute(_RECORDED, {"ids": some}).scalars())
         return frozenset(found)
-
-    def is_recorded(self, reservation_id: str) -> bool:
-        """Tell whether a reservation id stands in any booking, current or closed."""
-        with self._database.reading() as connection:
-            found = connection.execute(_RECORDED_ONE, {"id": reservation_id})
-            return found.first() is not None
 
     def cancels_since(self, since: datetime) -> tuple[Booking, ...]:
         """Return the bookings that were cancelled, or are being cancelled, with evidence since a moment."""

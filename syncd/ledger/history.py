@@ -27,7 +27,6 @@ _DECISION = tables.decisions.c
 _REQUESTS = ("create", "update", "cancel")
 _CLOSED = "closed"
 
-
 _ADD = insert(tables.history).returning(_LINE.id)
 
 
@@ -159,28 +158,24 @@ def add_entries(
 
     Returns the number of the last line; 0 if there is none.
     """
-    lines: list[dict[str, object]] = []
+    latest = 0
     for booking in bookings:
         spec = booking.pending or booking.spec
         evidence = step.cause.evidence_of(booking)
-        lines.append(
-            {
-                "booking": booking.row,
-                "at": step.at,
-                "what": step.what,
-                "detail": step.detail,
-                "source": booking.source,
-                "reason": step.cause.reason_of(booking),
-                "evidence": evidence,
-                "decided_by": _decided_by(connection, booking, evidence, step.cause),
-                "document": booking.document,
-                "room_id": booking.room_id or spec.room_id or "",
-                "start_at": spec.start,
-                "end_at": spec.end,
-            }
-        )
-    latest = 0
-    for line in lines:
+        line = {
+            "booking": booking.row,
+            "at": step.at,
+            "what": step.what,
+            "detail": step.detail,
+            "source": booking.source,
+            "reason": step.cause.reason_of(booking),
+            "evidence": evidence,
+            "decided_by": _decided_by(connection, booking, evidence, step.cause),
+            "document": booking.document,
+            "room_id": booking.room_id or spec.room_id or "",
+            "start_at": spec.start,
+            "end_at": spec.end,
+        }
         latest = int(connection.execute(_ADD, line).scalar_one())
     return latest
 

@@ -77,7 +77,9 @@ class _Name(TypeDecorator[str]):
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
-        return None if value is None else name_of(value)
+        if value is None or value.isascii():
+            return value
+        return value.encode("utf-8", "backslashreplace").decode()
 
 
 def _table(name: str, /, **columns: type[Any]) -> TableClause:
@@ -413,10 +415,3 @@ def prose_of(value: str) -> str:
     if value.isascii():
         return value
     return value.encode("utf-8", "replace").decode()
-
-
-def name_of(value: str) -> str:
-    """Return a UID or a file name as it is stored: what is no text stands there as escapes."""
-    if value.isascii():
-        return value
-    return value.encode("utf-8", "backslashreplace").decode()

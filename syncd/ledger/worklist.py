@@ -421,9 +421,7 @@ def _replace_kept(
 ) -> None:
     """Replace what is kept of some UIDs of a source; nothing is kept any more of those dropped."""
     gone = [{"gone": uid} for uid in (*dropped, *kept)]
-    any_kept = select(_KEPT.uid).where(_KEPT.source == source).limit(1)
-    # Of a first reading of ten thousand UIDs there is nothing to look for.
-    if gone and connection.execute(any_kept).first() is not None:
+    if gone:
         of_the_source = delete(tables.kept).where(_KEPT.source == source)
         one = of_the_source.where(_KEPT.uid == bindparam("gone"))
         connection.execute(one, gone)
