@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from syncd.config import (
     Config,
     Room,
     Source,
+    State,
     kept_text,
     sources,
 )
@@ -28,7 +30,7 @@ from syncd.core.rooms import RoomRule
 from syncd.core.settings import Settings
 from syncd.ics import Locale, ParserPool
 from syncd.intake import CalendarSource, Elsewhere, Fetched, Prepare
-from syncd.ledger import Ledger
+from syncd.ledger import Ledger, LedgerAddress
 from syncd.ledger.facts import PathWord, path_of
 from syncd.ledger.measurements import (
     CounterName,
@@ -274,6 +276,22 @@ def _auth(auth: sources.Auth | None) -> Auth | None:
             return HeaderAuth(auth.name, auth.value)
 
 
+def address_of(config: Config) -> LedgerAddress:
+    """Return where the ledger of a configuration is."""
+    written = config.written
+    path = Path("syncd.toml") if written is None else written.path
+    return ledger_address(config.state, path)
+
+
+def ledger_address(state: State, path: Path) -> LedgerAddress:
+    """Return where a ledger is that the configuration file at `path` names."""
+    # systemd.exec(5): several directories are separated by colons; the first is ours.
+    directory, _, _ = os.environ.get("STATE_DIRECTORY", "").partition(":")
+    own = Path(directory) if directory else path.absolute().parent
+    password = None if state.password is None else state.password.reveal
+    return LedgerAddress(state.url, password, state.durability, own)
+
+
 def open_ledger(
     config: Config,
     *,
@@ -289,7 +307,7 @@ def open_ledger(
     if not owner:
         patience = None
     return Ledger.open(
-        config.state.url,
+        address_of(config),
         owner=owner,
         patience=patience,
         converts_aside=converts_aside,

@@ -18,7 +18,12 @@ SyncdError
     ├─ LedgerLocked             another instance owns it: exit 75
     ├─ LedgerBusy               another program keeps its database locked: waiting mends it
     ├─ LedgerTooNew             written by a later version: exit 78
-    └─ LedgerMisplaced          its place, owner or mode is wrong: exit 78
+    ├─ LedgerMisplaced          its place, owner or mode is wrong: exit 78
+    ├─ LedgerUnfit              the settings of its server would lose what is recorded: exit 78
+    ├─ LedgerAway               its server cannot be used now, which may pass: exit 69
+    │   ├─ CommitUnknown        … and nobody knows whether something was recorded
+    │   └─ NotDurable           … and what was recorded may be lost
+    └─ TermOver                 another one owns it since: exit 69
 
 Every text is one sentence for a person with the cure in it.
 Texts may be logged: they never hold a topic, a description, an address, a secret or a URL path.
@@ -150,3 +155,23 @@ class LedgerTooNew(LedgerError):
 
 class LedgerMisplaced(LedgerError):
     """The ledger cannot be where the configuration says; waiting will not mend it."""
+
+
+class LedgerUnfit(LedgerError):
+    """The server of the ledger is set so that it may lose what it said is recorded."""
+
+
+class LedgerAway(LedgerError):
+    """The server of the ledger cannot be used now: it passes by itself, or its administrator sees to it."""
+
+
+class CommitUnknown(LedgerAway):
+    """The connection broke while something was recorded: it may be recorded, or come to be."""
+
+
+class NotDurable(LedgerAway):
+    """Something was recorded, but not as durably as the configuration asks for."""
+
+
+class TermOver(LedgerError):
+    """This process was the owner of the ledger and is so no more: it may record nothing."""

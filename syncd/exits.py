@@ -10,10 +10,13 @@ from syncd import streams
 from syncd.errors import (
     ApiUnusable,
     ConfigError,
+    LedgerAway,
     LedgerLocked,
     LedgerMisplaced,
     LedgerTooNew,
+    LedgerUnfit,
     SyncdError,
+    TermOver,
 )
 
 
@@ -53,9 +56,9 @@ def _exit_of(error: SyncdError) -> Exit:
     match error:
         case LedgerLocked():
             return Exit.LOCKED
-        case LedgerTooNew() | LedgerMisplaced():
+        case LedgerTooNew() | LedgerMisplaced() | LedgerUnfit():
             return Exit.CONFIG
-        case ApiUnusable():
+        case ApiUnusable() | LedgerAway() | TermOver():
             return Exit.API
         case _:
             return Exit.ATTENTION

@@ -26,6 +26,8 @@ from syncd.sandbox import Sandbox, SandboxSettings, parse_fault, parse_switch
 from tests.raw_api import CLIENT_ID, CLIENT_SECRET, RawApi
 from tests.ready import load_all, ready
 
+pytest_plugins = ["tests.postgres"]
+
 # A time in a test would fail on a busy machine; the number of examples bounds the work.
 _ANY_MACHINE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 # What decides whether a change lands comes to the same verdict each time; the long runs look for what is new.

@@ -528,10 +528,22 @@ attachments.publish_dir = "a"
     attachments.base_url: is required when publish_dir is set
 attachments.base_url = "https://a.example"
     attachments.publish_dir: is required when base_url is set
-state.url = "postgresql+psycopg://host/db"
-    state.url: postgresql is not yet available; use sqlite:///state.db
+state.url = "postgresql://host/db"
+    state.url: must begin with postgresql+psycopg://, as in postgresql+psycopg://user@host:5432/name
+state.url = "postgresql+psycopg://host"
+    state.url: must name one database, as in postgresql+psycopg://user@host:5432/name
+state.url = "postgresql+psycopg://u:p/w@host/db"
+    state.url: must name one database, as in postgresql+psycopg://user@host:5432/name
+state.url = "postgresql+psycopg://u@host:x/db"
+    state.url: must be postgresql+psycopg://user@host:5432/name; write %23 for #, %2F for / and %40 for @ in a name or a password
+state.url = "postgresql+psycopg://host/db?password=p"
+    state.url: names the user before the @ and the password by state.password, not behind the ?
+state.url = "postgresql+psycopg://u:p@host/db" & state.password = { file = "tuya-secret" }
+    state.password: stands in state.url already; leave it out there
+state.url = "sqlite:///a.db" & state.durability = "replicated"
+    state.durability: is for a PostgreSQL ledger only (state.url)
 state.url = "state.db"
-    state.url: must be sqlite:///FILE, such as sqlite:///state.db
+    state.url: must be sqlite:///FILE, such as sqlite:///state.db, or postgresql+psycopg://user@host:5432/name
 state.url = "sqlite:///:memory:"
     state.url: must name a file, because what is booked must be known after a restart
 web.listen = "8620"
@@ -787,6 +799,7 @@ def test_nothing_secret_in_errors(home: Path) -> None:
         + f'auth = {{ type = "basic", username = "u", password = "{PLAIN_SECRET}" }}\n',
         MINIMAL + FEED + f'auth = "{PLAIN_SECRET}"\n',
         MINIMAL + f'[state]\nurl = "postgresql://u:{PLAIN_SECRET}@host/db"\n',
+        MINIMAL + f'[state]\nurl = "postgresql+psycopg://u:{PLAIN_SECRET}@h/d/b"\n',
         MINIMAL + f'[people.addresses]\n"{PLAIN_SECRET}@example.com" = 3\n',
         MINIMAL
         + f'[people]\naddresses = {{ "{PLAIN_SECRET}@x" = "1", "{PLAIN_SECRET}@x" = "2" }}\n',

@@ -191,7 +191,7 @@ def test_what_is_counted_is_read_from_an_index(
 
     file = tmp_path / "state.db"
     with Ledger.open(f"sqlite:///{file}", owner=True) as ledger:
-        event.listen(ledger._database._engine, "before_cursor_execute", note)
+        event.listen(ledger._database._backend._engine, "before_cursor_execute", note)
         ledger.bookings.totals(NOW, frozenset(), (), named)
     counts = [(text, values) for text, values in asked if text.startswith("SELECT")]
     assert len(counts) == (4 if named else 2)

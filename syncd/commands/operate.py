@@ -159,10 +159,11 @@ def backup(
 
     Example: syncd backup /srv/backup/syncd.db
     """
+    from syncd.assembly import address_of
     from syncd.ledger.backup import back_up
 
     config = config_in_force(context).config
-    made = back_up(config.state.url, file)
+    made = back_up(address_of(config), file)
     noun = "booking" if made.bookings == 1 else "bookings"
     streams.say(
         f"The state is in {file}: {made.bookings} {noun}, {made.size} bytes, verified."

@@ -19,10 +19,13 @@ from pydantic import ValidationError
 
 from syncd.config.files import UnreadableFile, files_of, read_small
 from syncd.config.schema import Config, State
+from syncd.config.state_url import state_url_without_password
 from syncd.errors import ConfigError
 
 _OF_THE_SERVICE = "sqlite:////var/lib/syncd/state.db"
 """Where a shell finds the ledger of the service, which alone has $STATE_DIRECTORY."""
+
+_OF_THE_PLACE = ("url", "password", "durability")
 
 _SECTION = re.compile(
     r"^[ \t]*\[state\][^\n]*\n(?:(?![ \t]*\[)[^\n]*\n?)*", re.MULTILINE
@@ -39,7 +42,8 @@ def kept_text(config: Config) -> str:
         "addresses": dict(config.people.directory),
     }
     people.pop("file", None)
-    state = {**written.tree.get("state", {}), "url": config.state.url}
+    kept_url = state_url_without_password(config.state.url)
+    state = {**written.tree.get("state", {}), "url": kept_url}
     tree = {**written.tree, "people": people, "state": state}
     kept = {"path": str(written.path), "tree": tree}
     return json.dumps(kept, ensure_ascii=False, default=str)
@@ -57,25 +61,26 @@ def from_kept(text: str, path: Path) -> Config | None:
         return None  # another version of the program wrote it
 
 
-def possible_ledgers(path: Path) -> Iterator[str]:
-    """Yield the database URLs at which the ledger of a configuration file with a mistake may be."""
+def possible_ledgers(path: Path) -> Iterator[State]:
+    """Yield where the ledger of a configuration file with a mistake may be."""
     directory = path.absolute().parent
     for _, file in files_of(path.absolute()):
-        for said in _urls_in(file):
-            yield from _state_url({"url": said}, directory)
-    yield from _state_url({}, directory)
-    yield _OF_THE_SERVICE
+        for said in _states_in(file):
+            yield from _state(said, directory)
+    yield from _state({}, directory)
+    yield from _state({"url": _OF_THE_SERVICE}, directory)
 
 
-def _state_url(table: Mapping[str, Any], directory: Path) -> Iterator[str]:
+def _state(said: Mapping[str, Any], directory: Path) -> Iterator[State]:
+    table = {name: said[name] for name in _OF_THE_PLACE if name in said}
     try:
-        yield State.model_validate(table, context={"directory": directory}).url
+        yield State.model_validate(table, context={"directory": directory})
     except ValidationError:
         return
 
 
-def _urls_in(file: Path) -> Iterator[object]:
-    """Yield what a file says of `state.url`, also where it is no TOML elsewhere."""
+def _states_in(file: Path) -> Iterator[dict[str, Any]]:
+    """Yield what a file says of the ledger with its URL, also where it is no TOML elsewhere."""
     try:
         text = read_small(file).decode("utf-8-sig", errors="replace")
     except UnreadableFile:
@@ -86,4 +91,4 @@ def _urls_in(file: Path) -> Iterator[object]:
         except (ValueError, RecursionError):
             continue
         if isinstance(table, dict) and "url" in table:
-            yield table["url"]
+            yield table

@@ -40,6 +40,7 @@ from syncd.config.people import People
 from syncd.config.quantities import Duration, Share
 from syncd.config.secret import HOW_TO_WRITE, Secret
 from syncd.config.sources import Source
+from syncd.config.state_url import StateUrl, has_password, is_shared
 from syncd.config.validation import Problem, Table, both_or_neither, exactly_one, key
 from syncd.config.values import (
     EXPRESSION_PREFIX,
@@ -55,7 +56,6 @@ from syncd.config.values import (
     MailAddress,
     Number,
     RoomName,
-    StateUrl,
     Text,
     Whole,
     WorkingHours,
@@ -285,7 +285,14 @@ class State(Table):
 
     url: StateUrl = key(
         None,
-        "sqlite:///FILE; default: state.db in $STATE_DIRECTORY, else beside this file.",
+        "sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME; default: state.db in $STATE_DIRECTORY, else "
+        "beside this file.",
+    )
+    password: Secret | None = key(
+        None, "Of the user that url names, for PostgreSQL; read again at each login."
+    )
+    durability: Literal["local", "replicated"] = key(
+        "local", "replicated: what is recorded must be on a standby as well."
     )
     retention: Duration = key("90d", "How long what is over is remembered.")
 
@@ -298,6 +305,25 @@ class State(Table):
         directory, _, _ = os.environ.get("STATE_DIRECTORY", "").partition(":")
         file = Path(directory) / "state.db"
         return f"sqlite:///{file}"
+
+    @classmethod
+    def contradictions(
+        cls,
+        raw: Mapping[str, Any],
+        directory: Path,  # noqa: ARG003
+    ) -> Iterator[Problem]:
+        """Yield a problem for a password or a durability that the ledger cannot have."""
+        url = str(raw.get("url") or "")
+        if not is_shared(url):
+            for name in ("password", "durability"):
+                if raw.get(name) not in (None, "local"):
+                    yield Problem(
+                        (name,), "is for a PostgreSQL ledger only (state.url)"
+                    )
+        elif "password" in raw and has_password(url):
+            yield Problem(
+                ("password",), "stands in state.url already; leave it out there"
+            )
 
 
 class Web(Table):

@@ -406,26 +406,3 @@ def _path(value: object, info: ValidationInfo) -> Path:
 
 
 FilePath = Annotated[Path, *from_text(_path, str, {})]
-
-
-def _state_url(value: object, info: ValidationInfo) -> str:
-    url = require_printable(require_text(value, "sqlite:///state.db"))
-    scheme, separator, rest = url.partition("://")
-    dialect, _, _ = scheme.partition("+")
-    if dialect in {"postgresql", "postgres"}:
-        raise problem("postgresql is not yet available; use sqlite:///state.db")
-    is_file = separator and rest.startswith("/") and "?" not in rest
-    if scheme != "sqlite" or not is_file:
-        raise problem("must be sqlite:///FILE, such as sqlite:///state.db")
-    name = rest.removeprefix("/")
-    if name in {"", ":memory:"} or name.startswith("file:"):
-        raise problem(
-            "must name a file, because what is booked must be known after a restart"
-        )
-    path = directory_of(info) / name
-    if sentence := path_problem(name, path):
-        raise problem(sentence)
-    return f"sqlite:///{path}"
-
-
-StateUrl = Annotated[str, *from_text(_state_url, str, {"pattern": "^sqlite:///."})]

@@ -11,13 +11,13 @@ from pathlib import Path
 import structlog
 
 from syncd import log as logs
-from syncd.assembly import open_ledger
+from syncd.assembly import address_of, open_ledger
 from syncd.config import load
 from syncd.daemon.allocator import share_heaps
 from syncd.daemon.heartbeat import Heartbeat
 from syncd.daemon.loop import USUAL, Daemon, Periods
 from syncd.daemon.systemd import Notifier
-from syncd.errors import LedgerBusy, LedgerError
+from syncd.errors import LedgerBusy, LedgerError, LedgerUnfit
 from syncd.ledger.patience import LedgerPatience
 from syncd.notices.service import tell_unusable
 
@@ -36,6 +36,11 @@ def run_daemon(path: Path, periods: Periods = USUAL) -> None:
     notifier.extend_timeout(_START_S)
     config = load(path)
     logs.configure(config.log.format, config.log.level)
+    if address_of(config).is_shared:
+        raise LedgerUnfit(
+            "A daemon works on a SQLite file only (state.url): on PostgreSQL let a timer start `syncd once`; "
+            "several daemons on one ledger come with a later version."
+        )
     wait = _LedgerWait(notifier)
     with ExitStack() as stack:
         patience = LedgerPatience(_LONGEST_LOCK_S, wait.stopping, wait.alive)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 import structlog
 
-from syncd.assembly import utc_now
+from syncd.assembly import address_of, utc_now
 from syncd.config import Config
 from syncd.web.asked import Present
 
@@ -106,7 +106,7 @@ class ServedPage:
         try:
             from syncd.web.server import PageServer
 
-            server = PageServer(self._config.state.url, self.present, self._note)
+            server = PageServer(address_of(self._config), self.present, self._note)
             self._server = server
             if not self._is_over:
                 server.run()

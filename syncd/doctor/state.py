@@ -8,12 +8,13 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from syncd.assembly import address_of
+from syncd.doctor import shared
 from syncd.doctor.configuration import GOOD
 from syncd.doctor.finding import Check, Finding, note, well, when, wrong
 from syncd.doctor.patient import Patient
 from syncd.errors import LedgerError
 from syncd.ledger.backup import flaws_in
-from syncd.ledger.files import file_of
 
 USABLE = "ledger: usable"
 """The title of the check on which those rest that ask the ledger."""
@@ -22,12 +23,11 @@ _LEAST_FREE = 100_000_000  # bytes
 _MUCH_FREE = 1_000_000_000
 
 
-def _file(patient: Patient) -> Path:
-    return file_of(patient.config.state.url)
-
-
 def _is_usable(patient: Patient) -> Iterator[Finding]:
-    file = _file(patient)
+    file = address_of(patient.config).file
+    if file is None:
+        yield from shared.is_usable(patient)
+        return
     try:
         bookings = patient.ledger.bookings
         is_old_copy = bookings.fresh and bool(bookings.current())
@@ -74,7 +74,10 @@ def _rebuild(file: Path) -> str:
 
 
 def _are_files_private(patient: Patient) -> Iterator[Finding]:
-    file = _file(patient)
+    file = address_of(patient.config).file
+    if file is None:
+        yield from shared.is_place_private(patient)
+        return
     open_ones: list[Path] = []
     for suffix in ("", "-wal", "-shm", ".lock", ".underway", ".notice"):
         one = Path(f"{file}{suffix}")
@@ -133,7 +136,8 @@ def _went_well(patient: Patient) -> Iterator[Finding]:
 
 
 def _is_there_space(patient: Patient) -> Iterator[Finding]:
-    file = _file(patient)
+    address = address_of(patient.config)
+    file = address.file or address.beside("")
     free = shutil.disk_usage(file.parent).free
     size = file.stat().st_size if file.exists() else 0
     told = f"{free / 1e6:,.0f} MB are free where the state is."

@@ -185,6 +185,11 @@ class _Worklist:
                     here[uid] = kept
         return {source: kept_here for source, kept_here in found.items() if kept_here}
 
+    @property
+    def longest_uid(self) -> int | None:
+        """Return how many bytes a UID may have; None: any."""
+        return self._base.longest_uid
+
     def in_several_sources(self, uids: Collection[str]) -> frozenset[str]:
         """Return those of the UIDs of which events of several sources are kept."""
         sources: Counter[str] = Counter()

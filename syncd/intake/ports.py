@@ -74,8 +74,13 @@ class Kept(Protocol):
 
 
 class WorklistStore(Protocol):
-    """What sources said, as far as it matters, and which UIDs need a look when."""
+    """What sources said, as far as it matters, and which UIDs need a look when.
 
+    `longest_uid` is how many bytes a UID may have that it takes; None: any.
+    """
+
+    @property
+    def longest_uid(self) -> int | None: ...
     def index_of(self, source: str) -> Mapping[int, bytes]: ...
     def standing_of(self, source: str) -> str: ...
     def record_scan(

@@ -9,6 +9,9 @@ import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import TypeVar
+
+import structlog
 
 from syncd.core.document import Document
 from syncd.core.occurrence import Window
@@ -23,8 +26,12 @@ from syncd.intake.series_ahead import AHEAD_FROM, SeriesAhead
 from syncd.intake.source_index import SourceIndex
 from syncd.ledger.facts import JUDGED_AT
 
+log = structlog.get_logger(__name__)
+
 _FEW, _ASKED_BY_NAME = 1000, 20
 """UIDs; so many that matter are all loaded, once more than so many are asked for at a time."""
+
+T = TypeVar("T")
 
 _LARGE = 4 << 20  # bytes; less is scanned and parsed before anybody notices
 
@@ -177,17 +184,35 @@ class Scan:
         ready |= self._perhaps_moved(diff.index)
         self._ledger.facts.set(JUDGED_AT, self.at)
         stored = self.known.index if self.is_stored else None
+        too_long = self._too_long(ready | found.kept.keys() | diff.changed.keys())
+        ready -= too_long
+        changed = _without(diff.changed, too_long)
         self._worklist.record_scan(
             self._source.name,
             diff.index.packed(stored),
             standing,
             whole=not self.is_stored,
-            kept=found.kept,
-            dropped=[uid for uid, events in diff.changed.items() if not events],
+            kept=_without(found.kept, too_long),
+            dropped=[uid for uid, events in changed.items() if not events],
             ready=ready - later.keys(),
-            later=later,
+            later=_without(later, too_long),
         )
         self._tracked_uids.add(ready)
+
+    def _too_long(self, uids: Collection[str]) -> Set[str]:
+        """Return those of the UIDs that the ledger cannot take, and say how many these are."""
+        longest = self._worklist.longest_uid
+        if longest is None:
+            return frozenset()
+        found = {uid for uid in uids if len(uid.encode(errors="replace")) > longest}
+        if found:
+            log.warning(
+                "events are left out: their UIDs are longer than a PostgreSQL ledger can take",
+                source=self._source.name,
+                uids=len(found),
+                most_bytes=longest,
+            )
+        return found
 
     def _later(self, found: ScanResult, window: Window) -> dict[str, datetime]:
         """Return the UIDs that need no look before a moment, with that moment."""
@@ -286,6 +311,13 @@ class _Tracked:
         if kept is None:
             return ()
         return unpacked(kept)
+
+
+def _without(by_uid: Mapping[str, T], uids: Set[str]) -> Mapping[str, T]:
+    """Return what is not of these UIDs."""
+    if not uids:
+        return by_uid
+    return {uid: value for uid, value in by_uid.items() if uid not in uids}
 
 
 def signature_of_documents(fetched: Fetched) -> str:

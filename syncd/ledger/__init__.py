@@ -14,9 +14,10 @@ from datetime import datetime
 from types import TracebackType
 from typing import Self
 
-from syncd.errors import LedgerBusy, LedgerError
+from syncd.errors import LedgerBusy, LedgerError, TermOver
+from syncd.ledger.address import LedgerAddress
 from syncd.ledger.bookings import Bookings, prune_bookings
-from syncd.ledger.database import Database, Patience
+from syncd.ledger.database import Database
 from syncd.ledger.facts import Facts
 from syncd.ledger.feed_entries import FeedEntries
 from syncd.ledger.gate import Calls, WritingGate, prune_calls
@@ -33,6 +34,7 @@ from syncd.ledger.people import (
 )
 from syncd.ledger.published import PublishedFiles
 from syncd.ledger.sources import Quarantined, SourceRecord, Sources
+from syncd.ledger.sqlite_backend import Patience
 from syncd.ledger.timetable import Timetable
 from syncd.ledger.underway import UnderWay
 from syncd.ledger.worklist import Worklist
@@ -41,6 +43,7 @@ __all__ = [
     "Approval",
     "HistoryEntry",
     "Ledger",
+    "LedgerAddress",
     "Quarantined",
     "Refresh",
     "SourceRecord",
@@ -79,24 +82,24 @@ class Ledger:
     @classmethod
     def open(
         cls,
-        url: str,
+        address: str | LedgerAddress,
         *,
         owner: bool,
         patience_s: float = 5.0,
         patience: Patience | None = None,
         converts_aside: bool = False,
     ) -> Ledger:
-        """Open the ledger at a database URL (`sqlite:////var/lib/syncd/state.db`).
+        """Open the ledger at an address or a database URL (`sqlite:////var/lib/syncd/state.db`).
 
         The owner creates the database, brings it to the current schema and holds it until `close`.
         Others see it as it is: an absent one is empty, nothing is created, and what they write is lost.
         A write waits `patience_s` seconds for that of another process, or as long as `patience` lasts;
         then it raises `LedgerBusy`.
         `converts_aside`: another process brings it to the current schema, because this one lives for long.
-        Raises `LedgerLocked` naming the owner, `LedgerTooNew`, else `LedgerError`.
+        Raises `LedgerLocked` naming the owner, `LedgerTooNew`, `LedgerAway`, else `LedgerError`.
         """
         database = Database(
-            url,
+            LedgerAddress.of(address),
             owner=owner,
             patience_s=patience_s,
             patience=patience,
@@ -126,6 +129,14 @@ class Ledger:
         """Tell whether it still is as this version of the program reads it; for who keeps it open and looks on."""
         return self._database.is_of_this_version()
 
+    def size(self) -> int:
+        """Return how many bytes it takes."""
+        return self._database.size()
+
+    def server(self) -> str | None:
+        """Return what its server is, for people; None for a file, or where there is no ledger yet."""
+        return self._database.server()
+
     def require_in_place(self) -> None:
         """Raise `LedgerError` when its files are no longer those of their names: moved, deleted, replaced."""
         self._database.require_in_place()
@@ -136,7 +147,7 @@ class Ledger:
             if self.calls.wait_for_a_write or self.measurements.wait_for_a_write:
                 with self._gate.writing():
                     pass
-        except LedgerBusy:
+        except (LedgerBusy, TermOver):
             pass  # whoever waited for it before was told; a few calls are not counted
         except LedgerError:
             if not self._is_lost():
@@ -161,4 +172,9 @@ class Ledger:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.close()
+        try:
+            self.close()
+        except LedgerError:
+            # What ended the work is told, not that the same keeps the rest from being stored.
+            if not isinstance(error, LedgerError):
+                raise

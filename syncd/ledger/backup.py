@@ -20,9 +20,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
-from syncd.errors import LedgerError
+from syncd.errors import LedgerError, LedgerMisplaced
+from syncd.ledger.address import LedgerAddress
 from syncd.ledger.facts import BACKED_UP_AT
-from syncd.ledger.files import file_of, has_bytes
+from syncd.ledger.files import has_bytes
 
 _WAIT_S = 30.0  # for another program that keeps the ledger locked
 _COUNTED = ("bookings", "history", "sources", "generations", "facts")
@@ -38,9 +39,15 @@ class BackupReport:
     size: int
 
 
-def back_up(url: str, target: Path) -> BackupReport:
-    """Copy the ledger at a database URL into a new file; raise `LedgerError`, and leave no file then."""
-    file = file_of(url)
+def back_up(address: str | LedgerAddress, target: Path) -> BackupReport:
+    """Copy the ledger at an address into a new file; raise `LedgerError`, and leave no file then."""
+    address = LedgerAddress.of(address)
+    file = address.file
+    if file is None:
+        raise LedgerMisplaced(
+            f"The ledger {address.name} is a PostgreSQL database: back it up with `pg_dump -Fc -f FILE`, and put "
+            "it back with `pg_restore` only while no syncd runs."
+        )
     if not has_bytes(file):
         raise LedgerError(
             f"There is no state at {file} yet, so there is nothing to back up: `syncd once` or the daemon "

@@ -201,7 +201,9 @@ def store(
     return numbers
 
 
-def as_stored(booking: Booking, row: int, updated_at: datetime) -> Booking:
+def as_stored(
+    booking: Booking, row: int, updated_at: datetime, *, is_shared: bool
+) -> Booking:
     """Return a booking as it is read from its row, without reading it.
 
     A row keeps moments to the millisecond, and of the detail what a database takes.
@@ -213,7 +215,7 @@ def as_stored(booking: Booking, row: int, updated_at: datetime) -> Booking:
         content=_kept(booking.content),
         pending=_kept(booking.pending),
         reservation_id=booking.reservation_id or None,
-        detail=prose_of(booking.detail),
+        detail=prose_of(booking.detail, is_shared=is_shared),
         attempted_at=_moment(booking.attempted_at),
         retry_at=_moment(booking.retry_at),
         updated_at=to_milliseconds(updated_at),

@@ -133,14 +133,8 @@ class Bookings:
 
     def count_by_state(self) -> dict[BookingState, int]:
         """Return how many current bookings there are in each state that has any."""
-        number = func.count().label("number")
-        query = (
-            select(_BOOKING.state, number)
-            .where(tables.CURRENT)
-            .group_by(_BOOKING.state)
-        )
-        rows = self._database.rows(query)
-        return {BookingState(row.state): row.number for row in rows}
+        with self._database.reading() as connection:
+            return counts.count_current(connection)
 
     def count_closed(self) -> Mapping[BookingState, int]:
         """Return how many bookings are remembered in each state in which they are over."""
@@ -295,7 +289,10 @@ class Bookings:
             numbers = self._store(connection, bookings, at, updated_at=at)
             stored: list[Booking] = []
             for booking, number in zip(bookings, numbers, strict=True):
-                stored.append(booking_rows.as_stored(booking, number, at))
+                known = booking_rows.as_stored(
+                    booking, number, at, is_shared=self._database.is_shared
+                )
+                stored.append(known)
             step = HistoryStep(at, what, detail, cause)
             latest = add_entries(connection, stored, step)
         if latest and not self._is_old_copy:

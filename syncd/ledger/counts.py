@@ -12,7 +12,18 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, func, or_, select, text
+from sqlalchemy import (
+    ColumnClause,
+    ColumnElement,
+    Connection,
+    Select,
+    Text,
+    column,
+    func,
+    or_,
+    select,
+    text,
+)
 
 from syncd.core.booking import CLOSED_STATES, HOLDING_STATES, Booking, BookingState
 from syncd.core.reasons import Reason
@@ -29,6 +40,16 @@ _FEW = 4
 # Literally the conditions of the partial indexes, or these would not be used.
 _IS_CHANGED = text("drifted <> ''")
 _IS_SKIPPING = text("skipped > 0")
+_IS_WIDELY_SHOWN = text("octet_length(witnesses) > 1000")
+
+_SHOWN_BY: ColumnClause[str] = column("shown_by", Text())
+"""The witnesses as they are in an index of PostgreSQL, unless they are long."""
+
+
+def count_current(connection: Connection) -> dict[BookingState, int]:
+    """Return how many current bookings there are in each state that has any."""
+    query = select(_BOOKING.state, _NUMBER).where(_IS_CURRENT).group_by(_BOOKING.state)
+    return {BookingState(state): number for state, number in connection.execute(query)}
 
 
 def count_waiting(connection: Connection) -> int:
@@ -51,18 +72,29 @@ def count_live(connection: Connection) -> Counter[str]:
 
 def count_shown(connection: Connection, sources: Collection[str]) -> Counter[str]:
     """Return how many reservations each of these sources shows, whichever source decided them."""
-    query = select(_BOOKING.witnesses, _NUMBER).where(_HOLDS_ONE)
+    parts = [_witnesses_in(_BOOKING.witnesses, sources)]
+    if connection.dialect.name == "postgresql":
+        # The longest are in no index, nor in the column that is.
+        in_index = _witnesses_in(_SHOWN_BY, sources).where(_SHOWN_BY.is_not(None))
+        parts = [in_index, parts[0].where(_IS_WIDELY_SHOWN)]
+    shown: Counter[str] = Counter()
+    for part in parts:
+        for witnesses, number in connection.execute(part):
+            names = json.loads(witnesses)
+            shown.update(dict.fromkeys(names, number))
+    return Counter({name: shown[name] for name in sources})
+
+
+def _witnesses_in(
+    witnesses: ColumnElement[str], sources: Collection[str]
+) -> Select[tuple[str, int]]:
+    """Return the query for how many reservations each list of witnesses in a column shows."""
+    query = select(witnesses, _NUMBER).select_from(tables.bookings).where(_HOLDS_ONE)
     if len(sources) <= _FEW:
         names = [json.dumps(name) for name in sources]
-        shows_one = [
-            _BOOKING.witnesses.contains(name, autoescape=True) for name in names
-        ]
+        shows_one = [witnesses.contains(name, autoescape=True) for name in names]
         query = query.where(or_(*shows_one))
-    shown: Counter[str] = Counter()
-    for witnesses, number in connection.execute(query.group_by(_BOOKING.witnesses)):
-        names = json.loads(witnesses)
-        shown.update(dict.fromkeys(names, number))
-    return Counter({name: shown[name] for name in sources})
+    return query.group_by(witnesses)
 
 
 def count_uids(connection: Connection, sources: Collection[str]) -> Counter[str]:

@@ -1,97 +1,106 @@
 """The database under the ledger: its owner, its schema, its transactions and its errors.
 
+What differs between the engines is behind `Backend`.
 No error of the database or of the file system leaves this module: each becomes a `LedgerError`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import sqlite3
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import Connection, Engine, Row, RowMapping, Select
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.pool import PoolProxiedConnection
+from sqlalchemy import Connection, Row, RowMapping, Select
 
 from syncd import migrations
-from syncd.errors import LedgerBusy, LedgerError, LedgerMisplaced, LedgerTooNew
-from syncd.ledger.conversion import convert_aside
-from syncd.ledger.files import (
-    FileIdentity,
-    create_private,
-    file_errors,
-    file_of,
-    has_bytes,
-    named_file,
-)
-from syncd.ledger.ownership import Ownership, lock_file, read_progress
-from syncd.ledger.sqlite import begin_transaction, empty_engine, is_busy, open_engine
+from syncd.errors import LedgerError, LedgerMisplaced, LedgerTooNew
+from syncd.ledger.address import LedgerAddress
+from syncd.ledger.sqlite_backend import Patience, SqliteBackend
 
 T = TypeVar("T")
 
-_REBUILD = "restore it from a backup, or move it away and rebuild it with `syncd adopt --apply`"
 
-_FOREIGN = "The file {where} is not a ledger of syncd: correct state.url, or move the file away."
+class Backend(Protocol):
+    """A database engine with one database: how to begin and end a transaction on it, and what its errors mean.
 
-# By the beginning of SQLite's own name for the error (sqlite.org/rescode.html).
-_SENTENCES = {
-    "SQLITE_FULL": "The disk of the ledger {where} is full: free some space and start again; "
-    "what was recorded before is safe.",
-    "SQLITE_BUSY": "Another program keeps the ledger {where} locked: close it (an open sqlite3 shell, "
-    "a backup) and try again.",
-    "SQLITE_CORRUPT": f"The ledger {{where}} is damaged: {_REBUILD}.",
-    "SQLITE_NOTADB": _FOREIGN,
-    "SQLITE_READONLY": "The ledger {where} is read-only for this user: correct the owner and the mode of the "
-    "file and of its directory.",
-    "SQLITE_CANTOPEN": "The ledger {where} cannot be opened: correct the owner and the mode of the file and "
-    "of its directory.",
-    "SQLITE_IOERR": "The disk of the ledger {where} fails: look at the system's log and at the free space, "
-    "then start again.",
-}
+    `where` names the ledger for people, `rebuild` says how to replace it, `foreign` that the database is of
+    another program, `server` what its server is. `errors` are what its driver raises.
+    """
 
-# By what SQLite and PostgreSQL say of a violated unique index: its columns, or its name.
-_TAKEN = {
-    (
-        "bookings.scope",
-        "one_current_booking",
-    ): "a current booking of this meeting in this room",
-    ("bookings.mark", "one_current_mark"): "a current booking with this mark",
-    (
-        "bookings.reservation_id",
-        "one_current_reservation",
-    ): "a current booking that holds this reservation",
-}
+    is_shared: bool
+    where: str
+    rebuild: str
+    foreign: str
+    server: str | None
+    errors: tuple[type[Exception], ...]
 
-
-_NOTHING: contextlib.nullcontext[None] = contextlib.nullcontext()
-_ONE_TRY_S = 1.0  # for a lock, so that signals are heeded between two tries
-_BETWEEN_TRIES_S = 0.1  # of which SQLite refuses some at once
-
-
-class Patience(Protocol):
-    """How long the owner waits while another program keeps the database locked."""
-
-    def lasts(self, waited_s: float) -> bool:
-        """Return whether to wait on, after so many seconds; called every second or so."""
+    @property
+    def progress(self) -> int:
+        """Return the number that the owner set last, kept on this machine; 0 at first."""
         ...
 
-    def over(self, waited_s: float) -> None:
-        """Take note that the lock was had after so many seconds."""
+    @progress.setter
+    def progress(self, number: int) -> None: ...
+
+    def begin(self, *, writes: bool) -> Connection:
+        """Return a connection in a transaction; a transaction that writes has what it needs to be the only one."""
+        ...
+
+    def commit(self, connection: Connection) -> None:
+        """End a transaction so that what it wrote is durable; raises an error of the driver or `LedgerError`."""
+        ...
+
+    def translated(self, error: Exception) -> LedgerError:
+        """Return the error of the ledger for one of the driver."""
+        ...
+
+    def version(self) -> object:
+        """Return a value that equals the one before only if nothing was committed since, by any process."""
+        ...
+
+    def require_in_place(self) -> None:
+        """Raise `LedgerError` when the owner's database is no longer the one that was opened."""
+        ...
+
+    def emptied(self) -> Backend:
+        """Return an empty database in memory in place of this one, which is closed; for who does not own it."""
+        ...
+
+    def converted_aside(self) -> bool:
+        """Have another process bring the schema up to date if that is wanted here; return whether it tried."""
+        ...
+
+    def lock_schema(self, connection: Connection) -> None:
+        """Let nobody else change the schema until the end of the transaction."""
+        ...
+
+    def hold(self) -> None:
+        """Begin to hold the database for the owner, once its schema is known; raises `LedgerLocked`."""
+        ...
+
+    def size(self, connection: Connection) -> int:
+        """Return how many bytes the ledger takes."""
+        ...
+
+    def companion(self, suffix: str) -> Path:
+        """Create a private file on this machine that belongs to the ledger, unless it is there."""
+        ...
+
+    def close(self) -> None:
+        """Close it and give up ownership; closing twice does no harm."""
         ...
 
 
 class Database:
     """An open database with the current schema.
 
-    For the owner each transaction first makes sure that the files are still those of their names.
+    For the owner each transaction first makes sure that it still is the owner of what was opened.
     """
 
     def __init__(
         self,
-        url: str,
+        address: LedgerAddress,
         *,
         owner: bool,
         patience_s: float,
@@ -99,34 +108,27 @@ class Database:
         converts_aside: bool = False,
     ) -> None:
         """Open it; see `syncd.ledger.Ledger.open`."""
-        file = file_of(url)
-        self._file_to_convert = file if owner and converts_aside else None
-        self._patience = patience
-        if patience is not None:
-            patience_s = _ONE_TRY_S
-        self._where = str(file)
-        self._ownership = Ownership(file) if owner else None
-        self._observer: PoolProxiedConnection | None = None
-        self._writer: Engine | None = None
-        try:
-            if owner:
-                with file_errors(file):
-                    create_private(file)
-            if owner or has_bytes(file):
-                self._engine = open_engine(file, patience_s, owner=owner)
-            else:
-                self._engine = empty_engine()
-        except BaseException:
-            self._give_up()
-            raise
-        self._identity: FileIdentity | None = None
+        self._is_owner = owner
+        self._backend: Backend
+        if address.is_shared:
+            # Its driver takes a moment and some memory, which who keeps a file is spared.
+            from syncd.ledger.postgres import PostgresBackend
+
+            self._backend = PostgresBackend(address, owner=owner)
+        else:
+            self._backend = SqliteBackend(
+                address,
+                owner=owner,
+                patience_s=patience_s,
+                patience=patience,
+                converts_aside=converts_aside,
+            )
+        self.is_shared = address.is_shared
+        self._where = self._backend.where
         try:
             self._bring_up_to_date()
             if owner:
-                self._identity = FileIdentity(named_file(url), file, lock_file(file))
-                with self.reading() as connection:
-                    connection.exec_driver_sql("SELECT count(*) FROM sqlite_master")
-                    self._identity.learn()
+                self._backend.hold()
         except BaseException:
             self.close()
             raise
@@ -134,32 +136,24 @@ class Database:
     @property
     def progress(self) -> int:
         """Return the number that the owner set last, kept beside the database; 0 at first."""
-        return read_progress(Path(self._where))
+        return self._backend.progress
 
     @progress.setter
     def progress(self, number: int) -> None:
-        if self._ownership is not None:
-            self._ownership.write_progress(number)
+        self._backend.progress = number
 
     def companion(self, suffix: str) -> Path:
         """Create a private file beside the database, unless it is there, and return its path."""
-        file = Path(self._where + suffix)
-        with file_errors(file):
-            create_private(file)
-        return file
+        return self._backend.companion(suffix)
 
     def close(self) -> None:
         """Close it and give up ownership; closing twice does no harm."""
-        if self._observer is not None:
-            self._observer.close()
-            self._observer = None
-        self._engine.dispose()
-        self._give_up()
+        self._backend.close()
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
         """Begin a transaction that sees one state of the database."""
-        with self._transaction(self._engine) as connection:
+        with self._transaction(writes=False) as connection:
             yield connection
 
     def rows(self, query: Select[Any]) -> Sequence[Row[Any]]:
@@ -185,45 +179,38 @@ class Database:
     @contextlib.contextmanager
     def writing(self) -> Iterator[Connection]:
         """Begin a transaction; it is durable when the block ends, and undone when it raises."""
-        if self._writer is None:
-            # Made once: each new one costs as much as a statement.
-            self._writer = self._engine.execution_options(writes=True)
-        with self._transaction(self._writer) as connection:
+        with self._transaction(writes=True) as connection:
             yield connection
 
     def version(self) -> object:
         """Return a value that equals the one before only if nothing was committed since, by any process.
 
-        It is cheap: SQLite tells it without a transaction, to a connection on which nothing else is done.
-        Raises `LedgerError` when the owner's files are not those of their names.
+        It is cheap, and raises `LedgerError` when the owner's database is no longer the one that was opened.
         """
         self.require_in_place()
-        try:
-            if self._observer is None:
-                self._observer = self._engine.raw_connection()
-                self._observer.detach()
-            with contextlib.closing(self._observer.cursor()) as cursor:
-                cursor.execute("PRAGMA data_version")
-                return cursor.fetchall()
-        except (SQLAlchemyError, sqlite3.Error):
-            return (
-                object()
-            )  # whoever reads then meets what is wrong, and can wait for it
+        return self._backend.version()
+
+    def size(self) -> int:
+        """Return how many bytes the ledger takes."""
+        with self.reading() as connection:
+            return self._backend.size(connection)
+
+    def server(self) -> str | None:
+        """Return what its server is, for people; None for a file, or where there is no ledger yet."""
+        return self._backend.server
 
     def is_of_this_version(self) -> bool:
         """Tell whether its schema still is the one that this version of the program reads."""
-        with self.reading() as connection:
-            return migrations.revision_of(connection) == migrations.HEAD
+        return self._revision() == migrations.HEAD
 
     def require_in_place(self) -> None:
-        """Raise `LedgerError` when the owner's files are no longer those of their names."""
-        if self._identity is not None:
-            self._identity.require()
+        """Raise `LedgerError` when the owner's database is no longer the one that was opened."""
+        self._backend.require_in_place()
 
     def unreadable(self, what: str) -> LedgerError:
         """Return the error for something stored that makes no sense."""
         return LedgerError(
-            f"{what} of the ledger {self._where} makes no sense: {_REBUILD}."
+            f"{what} of the ledger {self._where} makes no sense: {self._backend.rebuild}."
         )
 
     @contextlib.contextmanager
@@ -235,105 +222,50 @@ class Database:
             raise self.unreadable(what) from error
 
     @contextlib.contextmanager
-    def _transaction(self, engine: Engine) -> Iterator[Connection]:
-        self.require_in_place()
+    def _transaction(self, *, writes: bool) -> Iterator[Connection]:
+        backend = self._backend
+        backend.require_in_place()
         try:
-            with (
-                self._begun(engine) as connection,
-                connection.get_transaction() or _NOTHING,
-            ):
+            with backend.begin(writes=writes) as connection:
                 yield connection
-        except (SQLAlchemyError, sqlite3.Error) as error:
-            raise _translated(error, self._where) from error
+                backend.commit(connection)
+        except backend.errors as error:
+            raise backend.translated(error) from error
 
-    def _begun(self, engine: Engine) -> Connection:
-        """Return a connection whose transaction has its lock; waits as long as the patience lasts."""
-        patience = self._patience
-        began = time.monotonic()
-        had_to_wait = False
-        while True:
-            try:
-                connection = begin_transaction(engine, look=patience is not None)
-            except (DBAPIError, sqlite3.Error) as error:
-                if patience is None or not is_busy(error):
-                    raise
-                if not patience.lasts(time.monotonic() - began):
-                    raise
-                had_to_wait = True
-                time.sleep(_BETWEEN_TRIES_S)
-            else:
-                if patience is not None and had_to_wait:
-                    patience.over(time.monotonic() - began)
-                return connection
+    def _revision(self) -> str | None:
+        with self.reading() as connection:
+            return migrations.revision_of(connection)
 
     def _bring_up_to_date(self) -> None:
-        with self.reading() as connection:
-            revision = migrations.revision_of(connection)
+        revision = self._revision()
         if revision == migrations.HEAD:
             return
         if revision is None:
-            if self._ownership is None:  # another process is just creating it
-                self._engine.dispose()
-                self._engine = empty_engine()
+            if not self._is_owner:  # another process is just creating it
+                self._backend = self._backend.emptied()
         elif not revision.isdecimal():
-            raise LedgerMisplaced(_FOREIGN.format(where=self._where))
+            raise LedgerMisplaced(self._backend.foreign)
         elif int(revision) > int(migrations.HEAD):
             raise LedgerTooNew(
                 f"The ledger {self._where} was written by a later version of syncd: "
                 "install that version, or restore the backup from before the upgrade."
             )
-        elif self._ownership is None:
+        elif not self._is_owner:
             raise LedgerError(
                 f"The ledger {self._where} was written by an earlier version of syncd: "
                 "start this version's `syncd run` or `syncd once` first, which converts it."
             )
-        if self._file_to_convert is not None:
-            convert_aside(self._file_to_convert)
-            with self.reading() as connection:
-                if migrations.revision_of(connection) == migrations.HEAD:
-                    return
+        elif self.is_shared:
+            self._backend.hold()  # nobody works on it while it is converted
+        if self._backend.converted_aside() and self._revision() == migrations.HEAD:
+            return
+        self._upgrade()
+
+    def _upgrade(self) -> None:
         try:
             with self.writing() as connection:
-                migrations.upgrade(connection)
+                self._backend.lock_schema(connection)
+                if migrations.revision_of(connection) != migrations.HEAD:
+                    migrations.upgrade(connection)
         except ValueError:
-            raise LedgerError(_FOREIGN.format(where=self._where)) from None
-
-    def _give_up(self) -> None:
-        if self._ownership is not None:
-            self._ownership.give_up()
-
-
-def _translated(error: Exception, where: str) -> LedgerError:
-    """Return the error of the ledger for one of the database, classed by whether waiting can mend it."""
-    original = getattr(error, "orig", None) or error
-    if is_busy(error):
-        return LedgerBusy(_SENTENCES["SQLITE_BUSY"].format(where=where))
-    name = getattr(original, "sqlite_errorname", "") or type(original).__name__
-    sentence = _sentence(name, original, where)
-    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_NOTADB")):
-        return LedgerMisplaced(sentence)
-    return LedgerError(sentence)
-
-
-def _sentence(name: str, original: BaseException | None, where: str) -> str:
-    """Return what happened, and the cure; `name` is SQLite's of the error."""
-    for beginning, sentence in _SENTENCES.items():
-        if name.startswith(beginning):
-            return sentence.format(where=where)
-    if "CONSTRAINT" in name or "Integrity" in name:
-        return _refusal(str(original), where)
-    return f"The ledger {where} cannot be used ({name}): {_REBUILD}."
-
-
-def _refusal(told: str, where: str) -> str:
-    """Return the sentence about a constraint that refused what was written; `told` is the database's."""
-    for signs, what in _TAKEN.items():
-        if any(sign in told for sign in signs):
-            return (
-                f"The ledger {where} already has {what}, so nothing was recorded: "
-                "run the cycle again, and report this if it stays."
-            )
-    return (
-        f"The ledger {where} refused a booking that cannot be ({told}): nothing was recorded; "
-        "report this as a defect of syncd."
-    )
+            raise LedgerError(self._backend.foreign) from None

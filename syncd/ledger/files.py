@@ -9,9 +9,6 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
-
 from syncd.errors import LedgerError, LedgerMisplaced
 
 _MOVED = "The ledger {where} is no longer the file that was opened ({what}), so nothing more is written or sent: "
@@ -68,30 +65,6 @@ def _inode(file: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
-
-
-def file_of(url: str) -> Path:
-    """Return the file of a database URL, links followed; raises `LedgerMisplaced`."""
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        raise LedgerMisplaced(
-            "state.url is not a database URL: write sqlite:////absolute/path/state.db."
-        ) from None
-    if (
-        parsed.get_backend_name() != "sqlite"
-        or parsed.database in (None, "", ":memory:")
-        or parsed.query
-    ):
-        raise LedgerMisplaced(
-            "The ledger is a SQLite file for now: set state.url to sqlite:////absolute/path/state.db."
-        )
-    return Path(str(parsed.database)).resolve()
-
-
-def named_file(url: str) -> Path:
-    """Return the file of a URL that `file_of` accepted, as it is named there: it may be a link."""
-    return Path(str(make_url(url).database)).absolute()
 
 
 def has_bytes(file: Path) -> bool:

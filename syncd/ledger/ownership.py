@@ -31,20 +31,22 @@ class Ownership:
     The file stays when the lock goes: removing it could leave two owners, each with its own file.
     """
 
-    def __init__(self, database: Path) -> None:
+    def __init__(self, database: Path, called: str = "") -> None:
+        """`database` may be what stands for one in a directory of this machine; `called` is its name then."""
+        called = called or str(database)
         self._file = lock_file(database)
         self._descriptor: int | None = None
         with _guard:
             # First of all: closing any descriptor of the file would drop the lock that is held (fcntl(2)).
             if self._file in _held:
-                raise _locked(database, os.getpid())
+                raise _locked(called, os.getpid())
             with file_errors(database):
                 create_private(self._file)
                 descriptor = os.open(
                     self._file, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
                 )
                 try:
-                    self._lock(descriptor, database)
+                    self._lock(descriptor, called)
                 except BaseException:
                     os.close(descriptor)
                     raise
@@ -52,14 +54,27 @@ class Ownership:
         self._descriptor = descriptor
 
     @staticmethod
-    def _lock(descriptor: int, database: Path) -> None:
+    def _lock(descriptor: int, called: str) -> None:
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):  # POSIX allows either
             written = os.pread(descriptor, _PID_WIDTH, 0)
-            raise _locked(database, _number_in(written)) from None
+            raise _locked(called, _number_in(written)) from None
         line = f"{os.getpid():<{_PID_WIDTH}}\n"
         os.pwrite(descriptor, line.encode(), 0)
+
+    @property
+    def place(self) -> str:
+        """Return what tells this lock from any other on any machine; empty where nothing does.
+
+        Only one process at a time holds the lock of a place. A kernel is told by when it was started.
+        """
+        try:
+            started = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+            found = self._file.stat()
+        except OSError:
+            return ""
+        return f"{started}:{found.st_dev}:{found.st_ino}"
 
     def write_progress(self, number: int) -> None:
         """Keep a number; not synchronised: a power cut may leave an earlier one, which does no harm."""
@@ -108,9 +123,14 @@ def _number_in(written: bytes) -> int | None:
     return int(digits) if digits.isdecimal() else None
 
 
-def _locked(database: Path, owner: int | None) -> LedgerLocked:
+def _locked(called: str, owner: int | None) -> LedgerLocked:
     who = "Another process" if owner is None else f"Process {owner}"
+    return locked_by(who, called)
+
+
+def locked_by(who: str, called: str) -> LedgerLocked:
+    """Return the error that says who owns a ledger already, and what to do."""
     return LedgerLocked(
-        f"{who} owns the ledger {database}: stop it first, or use a command that works beside it (status, "
+        f"{who} owns the ledger {called}: stop it first, or use a command that works beside it (status, "
         "plan, explain, approve); `syncd refresh` lets a running daemon read at once, and so does SIGUSR1."
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, insert, select, text, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from syncd.core.feed import Body, Snapshot
 from syncd.core.occurrence import Defect, count_quarantined
@@ -278,9 +278,7 @@ def _replace_quarantine(
     """Make `defects` those of a source; one that was there before keeps the time when it was first seen."""
     c = tables.quarantine.c
     query = (
-        select(tables.quarantine)
-        .where(c.source == source)
-        .order_by(c.first_seen_at, text("rowid"))
+        select(tables.quarantine).where(c.source == source).order_by(c.first_seen_at)
     )
     stored = connection.execute(query).all()
     # The line moves when something above it is edited; the defect is the same.
@@ -304,11 +302,23 @@ def _replace_quarantine(
         }
         wanted.append(row_of_defect)
     known = [row._asdict() for row in stored]
-    if known == wanted:
+    # A table has no order.
+    if sorted(known, key=_place) == sorted(wanted, key=_place):
         return
     tables.remove(connection, tables.quarantine, {"source": source})
     if wanted:
         connection.execute(insert(tables.quarantine), wanted)
+
+
+def _place(row: Mapping[str, Any]) -> tuple[str, str, int, str, str]:
+    """Return the place of a row of the quarantine of a source among the others."""
+    return (
+        row["document"],
+        row["uid"],
+        row["line"],
+        str(row["reason"]),
+        row["detail"],
+    )
 
 
 def _replace_body(connection: Connection, source: str, body: Body | None) -> None:

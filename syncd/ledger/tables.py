@@ -13,6 +13,8 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     Boolean,
+    ColumnClause,
+    ColumnElement,
     Connection,
     Dialect,
     Float,
@@ -28,6 +30,9 @@ from sqlalchemy import (
     text,
     update,
 )
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.types import TypeEngine
 
 from syncd.core.reservation import epoch_ms
 
@@ -82,8 +87,49 @@ class _Name(TypeDecorator[str]):
         return value.encode("utf-8", "backslashreplace").decode()
 
 
+class _SharedProse(_Prose):
+    """The same on PostgreSQL, which takes no NUL in a text: the sign for it stands there."""
+
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        return None if value is None else prose_of(value, is_shared=True)
+
+
+class _SharedName(_Name):
+    """The same on PostgreSQL, which takes no NUL in a text: it is written out, as other escapes are."""
+
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        return None if value is None else name_of(value, is_shared=True)
+
+
+class _SharedText(TypeDecorator[str]):
+    """Any other text on PostgreSQL; NUL is written out."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        return None if value is None else _without_nul(value)
+
+
+_ON_POSTGRES: dict[type[Any], type[TypeEngine[Any]]] = {
+    _Prose: _SharedProse,
+    _Name: _SharedName,
+    Text: _SharedText,
+}
+
+
 def _table(name: str, /, **columns: type[Any]) -> TableClause:
-    made = [column(column_name, kind()) for column_name, kind in columns.items()]
+    made: list[ColumnClause[Any]] = []
+    for column_name, kind in columns.items():
+        stored = kind()
+        shared = _ON_POSTGRES.get(kind)
+        if shared is not None:
+            stored = stored.with_variant(shared(), "postgresql")
+        made.append(column(column_name, stored))
     return table(name, *made)
 
 
@@ -338,10 +384,29 @@ people = _table(
 # Literally the condition of the partial indexes, or they would not be used.
 CURRENT = text("state NOT IN ('cancelled', 'ended')")
 CLOSED = text("state IN ('cancelled', 'ended')")
-OPEN = text(
+_IS_OPEN = (
     "state NOT IN ('cancelled', 'ended') "
     "AND (state <> 'booked' OR reason IS NOT NULL OR retry_at IS NOT NULL)"
 )
+
+
+class _Open(ColumnElement[bool]):
+    inherit_cache = True
+    type = Boolean()
+
+
+@compiles(_Open)
+def _open(_element: _Open, _compiler: SQLCompiler, **_options: Any) -> str:
+    return _IS_OPEN
+
+
+@compiles(_Open, "postgresql")
+def _open_by_share(_element: _Open, _compiler: SQLCompiler, **_options: Any) -> str:
+    # As one value, of which a statistic says how rare it is; of its columns apart that is not to be told.
+    return f"({_IS_OPEN}) IS TRUE"
+
+
+OPEN = _Open()
 """The condition of a current booking that is not simply booked."""
 
 WAS_PROBLEM = text("(is_problem OR settled_at IS NOT NULL)")
@@ -362,6 +427,9 @@ def put(
     at_first: Mapping[str, object] | None = None,
 ) -> None:
     """Set columns of the row with a key; a new row has the values `at_first` besides."""
+    if connection.dialect.name == "postgresql":
+        _put_at_once(connection, into, key, values, at_first or {})
+        return
     is_the_row = [into.c[name] == value for name, value in key.items()]
     change = update(into).where(*is_the_row)
     changed = connection.execute(change.values(**values))
@@ -371,6 +439,22 @@ def put(
     if at_first is not None:
         of_new_row = {**at_first, **of_new_row}
     connection.execute(insert(into).values(of_new_row))
+
+
+def _put_at_once(
+    connection: Connection,
+    into: TableClause,
+    key: Mapping[str, object],
+    values: Mapping[str, object],
+    at_first: Mapping[str, object],
+) -> None:
+    """Do the same in one statement, since another process may insert the row at the same moment."""
+    from sqlalchemy.dialects.postgresql import insert as insert_or_update
+
+    row = insert_or_update(into).values({**at_first, **values, **key})
+    connection.execute(
+        row.on_conflict_do_update(index_elements=list(key), set_=dict(values))
+    )
 
 
 def remove(
@@ -410,8 +494,24 @@ def to_milliseconds(moment: datetime) -> datetime:
     return instant_of(epoch_ms(moment))
 
 
-def prose_of(value: str) -> str:
+def prose_of(value: str, *, is_shared: bool = False) -> str:
     """Return text for people as it is stored: half a surrogate pair becomes `?`."""
+    if is_shared:
+        value = _without_nul(value, "\u2400")
     if value.isascii():
         return value
     return value.encode("utf-8", "replace").decode()
+
+
+def name_of(value: str, *, is_shared: bool = False) -> str:
+    """Return a UID or a file name as it is stored: what is no text stands there as escapes."""
+    if is_shared:
+        value = _without_nul(value)
+    if value.isascii():
+        return value
+    return value.encode("utf-8", "backslashreplace").decode()
+
+
+def _without_nul(value: str, instead: str = "\\x00") -> str:
+    """Return a text as PostgreSQL takes it."""
+    return value.replace("\0", instead)

@@ -48,6 +48,8 @@ _ADD_AT: TextClause = text(
 PLANNED = datetime(9999, 12, 31, tzinfo=UTC)
 """Until then a UID is deferred whose changes wait in the process that owns the ledger."""
 
+_LONGEST_SHARED = 2_000  # bytes; an index of PostgreSQL takes rows of 2,704
+
 _LINE = tables.agenda.c
 _KEPT = tables.kept.c
 _MARK_PLANNED = (
@@ -92,6 +94,8 @@ class Worklist:
         self._database = database
         self._gate = gate
         self._facts = facts
+        self.longest_uid = _LONGEST_SHARED if database.is_shared else None
+        """How many bytes a UID may have; None: any."""
 
     # What sources said
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, inspect, text
 
-HEAD = "0014"
+HEAD = "0015"
 """The revision that this version of syncd reads and writes; revisions are numbers, later ones are higher."""
 
 _VERSION_TABLE = "alembic_version"

@@ -20,11 +20,12 @@ from pathlib import Path
 
 import structlog
 
+from syncd.assembly import address_of
 from syncd.config import Config
 from syncd.core.subject import MOST_A_DAY
 from syncd.errors import LedgerError
 from syncd.ledger import Ledger
-from syncd.ledger.files import create_private, file_of
+from syncd.ledger.files import create_private
 from syncd.ledger.notices import OutboxNotice
 from syncd.notices.channel import Undelivered
 from syncd.notices.channels import channel_names, channels_of, pinger_of
@@ -73,7 +74,7 @@ class LastWord:
         self._clock = clock
         self._file: Path | None = None
         with suppress(LedgerError):
-            self._file = Path(f"{file_of(config.state.url)}{SUFFIX}")
+            self._file = address_of(config).beside(SUFFIX)
         self._told = self._read()
 
     def prepare(self) -> None:

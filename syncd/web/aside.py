@@ -22,8 +22,8 @@ from typing import NoReturn, TypeVar
 
 import structlog
 
+from syncd.assembly import open_ledger
 from syncd.errors import LedgerError
-from syncd.ledger import Ledger
 from syncd.log import defect_of
 from syncd.views.catalogue import phrase
 from syncd.web.answers import FRONT, Trouble, trouble_of
@@ -153,7 +153,7 @@ def answer() -> None:
     defect: dict[str, object] = {}
     began_s = time.process_time()
     try:
-        with Ledger.open(asked.config.state.url, owner=False) as ledger:
+        with open_ledger(asked.config, owner=False) as ledger:
             found = function(replace(asked, open_ledger=lambda: ledger))
     except Exception as error:  # whoever asked is told
         found = trouble_of(error)

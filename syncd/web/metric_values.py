@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 from syncd.core.booking import BookingState
 from syncd.core.totals import Skips
 from syncd.ledger.counts import DriftCounts
 from syncd.ledger.facts import COMPARED_AT
-from syncd.ledger.files import file_of
 from syncd.ledger.measurements import Measured
 from syncd.views.concerns import ConcernKind
 from syncd.views.status import Status
@@ -48,7 +46,7 @@ class MetricValues:
             drift=ledger.bookings.count_drift(),
             doubt_since=_doubt_since(status),
             compared_at=ledger.facts.get(COMPARED_AT),
-            size_bytes=_size_of(file_of(asked.config.state.url)),
+            size_bytes=ledger.size(),
         )
 
 
@@ -56,14 +54,3 @@ def _doubt_since(status: Status) -> datetime | None:
     told = (*status.concerns, *status.seen)
     doubts = [concern for concern in told if concern.kind is ConcernKind.DOUBT]
     return min(filter(None, (doubt.since for doubt in doubts)), default=None)
-
-
-def _size_of(file: Path) -> int:
-    """Return how many bytes the ledger takes, with what is not moved into its file yet."""
-    size = 0
-    for path in (file, file.with_name(f"{file.name}-wal")):
-        try:
-            size += path.stat().st_size
-        except FileNotFoundError:
-            continue  # it comes and goes
-    return size

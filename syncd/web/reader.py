@@ -15,8 +15,8 @@ from queue import SimpleQueue
 from typing import TypeVar
 
 from syncd.errors import LedgerError
-from syncd.ledger import Ledger
-from syncd.ledger.files import file_of, has_bytes
+from syncd.ledger import Ledger, LedgerAddress
+from syncd.ledger.files import has_bytes
 
 T = TypeVar("T")
 
@@ -29,10 +29,10 @@ _LONGEST_REST_S = 1.0
 
 
 class LedgerReader:
-    """The thread that looks into the ledger at a database URL, with its handle, until `close`."""
+    """The thread that looks into the ledger at an address, with its handle, until `close`."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, address: str | LedgerAddress) -> None:
+        self._address = LedgerAddress.of(address)
         self._asked: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._ledger: Ledger | None = None
         self._identity: tuple[int, int] | None = None
@@ -60,24 +60,32 @@ class LedgerReader:
 
     def ledger(self) -> Ledger:
         """Return the ledger as it is now; raises `LedgerError` for one that is missing or of another version."""
-        file = file_of(self._url)
-        if not has_bytes(file):
-            self._let_go()
-            raise LedgerError(
-                f"The ledger {file} is not there: the daemon makes it at its start."
-            )
-        found = file.stat()
-        identity = (found.st_dev, found.st_ino)
+        identity = self._found()
         if identity != self._identity:
             self._let_go()
         known = self._ledger
         if known is not None and not (self._is_sure or known.is_of_this_version()):
             self._let_go()
         if self._ledger is None:
-            self._ledger = Ledger.open(self._url, owner=False, patience_s=_PATIENCE_S)
+            self._ledger = Ledger.open(
+                self._address, owner=False, patience_s=_PATIENCE_S
+            )
             self._identity = identity
         self._is_sure = True
         return self._ledger
+
+    def _found(self) -> tuple[int, int] | None:
+        """Return what tells the file of the ledger from others, None if it is none; raises `LedgerError`."""
+        file = self._address.file
+        if file is None:
+            return None
+        if not has_bytes(file):
+            self._let_go()
+            raise LedgerError(
+                f"The ledger {file} is not there: the daemon makes it at its start."
+            )
+        found = file.stat()
+        return found.st_dev, found.st_ino
 
     def close(self) -> None:
         """End the thread and close the ledger; an answer that takes longer is left behind."""

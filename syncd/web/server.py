@@ -15,6 +15,7 @@ import structlog
 import uvicorn
 
 from syncd.config.network import url_of
+from syncd.ledger import LedgerAddress
 from syncd.web.app import PageApplication
 from syncd.web.asked import Present
 from syncd.web.connections import PageConnection
@@ -38,11 +39,11 @@ class PageServer:
 
     def __init__(
         self,
-        url: str,
+        address: LedgerAddress,
         present: Callable[[], Present],
         tell: Callable[[str], object],
     ) -> None:
-        self._url = url
+        self._address = address
         self._present = present
         self._tell = tell
         self._complaint = ""
@@ -53,7 +54,7 @@ class PageServer:
 
     def run(self) -> None:
         """Serve until `stop`."""
-        reader = LedgerReader(self._url)
+        reader = LedgerReader(self._address)
         try:
             while not self._is_over:
                 self._changed.clear()

@@ -101,7 +101,7 @@ def test_what_persons_left_is_read_when_something_was_written(
         if statement.startswith("SELECT"):
             statements.append(statement)
 
-    event.listen(ledger._database._engine, "before_cursor_execute", note)
+    event.listen(ledger._database._backend._engine, "before_cursor_execute", note)
     duties = Duties(ledger.people)
     duties.begin_cycle()
     duties.begin_cycle()

@@ -120,7 +120,7 @@ class Office:
     @contextmanager
     def counting(self) -> Iterator[list[str]]:
         """The sources of which an index is read from the ledger in this context."""
-        engine = self.ledger._database._engine
+        engine = self.ledger._database._backend._engine
         read: list[str] = []
 
         def note(
@@ -205,7 +205,7 @@ def test_an_edit_asks_for_its_own_uids_alone(office: Office) -> None:
     intake.update(None, NOW)
     at_rest(office)
     traced: list[str] = []
-    pooled = office.ledger._database._engine.raw_connection()
+    pooled = office.ledger._database._backend._engine.raw_connection()
     driver = pooled.driver_connection
     assert driver is not None
     driver.set_trace_callback(traced.append)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from syncd.assembly import service
+from syncd.assembly import address_of, service
 from syncd.config import load
 from syncd.web.asked import Present
 from syncd.web.server import PageServer
@@ -106,7 +106,7 @@ def served(office: Office) -> Iterator[Client]:
     """The page of an office, as its configuration says, without a daemon."""
     config = load(office.folder / "syncd.toml")
     present = Present(config=config)
-    server = PageServer(config.state.url, lambda: present, lambda _complaint: None)
+    server = PageServer(address_of(config), lambda: present, lambda _complaint: None)
     thread = threading.Thread(target=server.run)
     thread.start()
     client = Client(config.web.listen)
