@@ -16,6 +16,7 @@ SyncdError
 ├─ ClockWrong                   this machine's clock is far off: write nothing until it is set; exit 1
 └─ LedgerError                  the ledger cannot be trusted: stop
     ├─ LedgerLocked             another instance owns it: exit 75
+    │   └─ LedgerAhead          … of a later version, which converted it
     ├─ LedgerBusy               another program keeps its database locked: waiting mends it
     ├─ LedgerTooNew             written by a later version: exit 78
     ├─ LedgerMisplaced          its place, owner or mode is wrong: exit 78
@@ -143,6 +144,10 @@ class LedgerError(SyncdError):
 
 class LedgerLocked(LedgerError):
     """Another syncd owns this state."""
+
+
+class LedgerAhead(LedgerLocked):
+    """An instance of a later version works on this ledger and has converted it."""
 
 
 class LedgerBusy(LedgerError):

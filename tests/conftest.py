@@ -21,7 +21,9 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from sqlalchemy import Engine
 
+from syncd.ledger import Ledger
 from syncd.sandbox import Sandbox, SandboxSettings, parse_fault, parse_switch
 from tests.raw_api import CLIENT_ID, CLIENT_SECRET, RawApi
 from tests.ready import load_all, ready
@@ -47,6 +49,13 @@ _MARKERS = {
     "slow": "takes seconds to minutes, and a few of its kind run always; run by .ci/run",
     "long": "takes minutes to hours; run by the commands that tests/README.md names",
 }
+
+
+def engine_of(ledger: Ledger) -> Engine:
+    """The engine of a ledger, for who listens to its statements."""
+    backend: Any = ledger._database._backend
+    engine: Engine = backend._engine
+    return engine
 
 
 def examples(default: int, *, thorough: int, long: int | None = None) -> int:

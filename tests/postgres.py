@@ -8,10 +8,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from secrets import token_hex
-from typing import LiteralString, cast
 
 import psycopg
 import pytest
@@ -44,7 +43,7 @@ def statement(
     """Carry out a statement as an administrator, outside of any transaction; return its rows."""
     url = cluster.url(database).replace("+psycopg", "")
     with psycopg.connect(url, autocommit=True) as connection:
-        done = connection.execute(cast("LiteralString", text))
+        done = connection.execute(text.encode())
         return done.fetchall() if done.description else []
 
 
@@ -94,6 +93,22 @@ def database(postgres: Cluster) -> Iterator[str]:
     )
     yield postgres.url(name)
     statement(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def empty_database(postgres: Cluster) -> Iterator[Callable[[str], str]]:
+    """Makes databases in which nothing is, with further words of CREATE DATABASE; returns their URLs."""
+    made: list[str] = []
+
+    def make(words: str) -> str:
+        name = f"empty_{token_hex(8)}"
+        statement(postgres, f"CREATE DATABASE {name} TEMPLATE template0 {words}")
+        made.append(name)
+        return postgres.url(name)
+
+    yield make
+    for name in made:
+        statement(postgres, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture(scope="session")

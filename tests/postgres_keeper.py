@@ -22,6 +22,8 @@ from typing import Any
 
 _NOBODY = 65534
 _ROOM = 2_000_000_000  # bytes in memory for the databases of all tests
+# The only roles that need a password; of several lines the first that fits counts.
+_GUARDED = "host all /^guarded_ 127.0.0.1/32 scram-sha-256"
 # What is recorded is on disk when COMMIT returns; in memory that costs nothing.
 _SETTINGS = {
     "fsync": "on",
@@ -119,6 +121,8 @@ class Cluster:
             "UTF8",
             "--locale=C",
         )
+        access = data / "pg_hba.conf"
+        access.write_text(f"{_GUARDED}\n{access.read_text()}")
         return cluster
 
     def start(self, **settings: str) -> None:

@@ -533,8 +533,12 @@ state.url = "postgresql://host/db"
 state.url = "postgresql+psycopg://host"
     state.url: must name one database, as in postgresql+psycopg://user@host:5432/name
 state.url = "postgresql+psycopg://u:p/w@host/db"
-    state.url: must name one database, as in postgresql+psycopg://user@host:5432/name
+    state.url: must be postgresql+psycopg://user@host:5432/name; write %23 for #, %2F for / and %40 for @ in a name or a password
 state.url = "postgresql+psycopg://u@host:x/db"
+    state.url: must be postgresql+psycopg://user@host:5432/name; write %23 for #, %2F for / and %40 for @ in a name or a password
+state.url = "postgresql+psycopg://u:12/w@host/db"
+    state.url: must be postgresql+psycopg://user@host:5432/name; write %23 for #, %2F for / and %40 for @ in a name or a password
+state.url = "postgresql+psycopg://u:p@w@host/db"
     state.url: must be postgresql+psycopg://user@host:5432/name; write %23 for #, %2F for / and %40 for @ in a name or a password
 state.url = "postgresql+psycopg://host/db?password=p"
     state.url: names the user before the @ and the password by state.password, not behind the ?

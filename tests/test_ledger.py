@@ -42,7 +42,7 @@ from syncd.ledger.booking_rows import decode_spec, encode_spec
 from syncd.ledger.facts import Basis, Fact, Held, MaxDay, PathWord
 from syncd.ledger.history import StepFilter
 from syncd.ledger.sources import ReadingRecord, UnchangedLook
-from tests.conftest import HANG_S
+from tests.conftest import HANG_S, engine_of
 from tests.former import bring_to
 
 FILES = [
@@ -1133,7 +1133,7 @@ def test_reads_are_indexed(
             ):
                 asked.append((statement, parameters))
 
-        event.listen(ledger._database._backend._engine, "before_cursor_execute", note)
+        event.listen(engine_of(ledger), "before_cursor_execute", note)
         read(ledger)
     connection = sqlite3.connect(file)
     plans = [

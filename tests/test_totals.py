@@ -24,7 +24,7 @@ from syncd.core.reasons import Reason
 from syncd.core.reservation import ReservationSpec
 from syncd.core.totals import Totals
 from syncd.ledger import Ledger
-from tests.conftest import examples
+from tests.conftest import engine_of, examples
 
 NOW = datetime(2026, 12, 1, 9, 0, tzinfo=UTC)
 SPEC = ReservationSpec(
@@ -191,7 +191,7 @@ def test_what_is_counted_is_read_from_an_index(
 
     file = tmp_path / "state.db"
     with Ledger.open(f"sqlite:///{file}", owner=True) as ledger:
-        event.listen(ledger._database._backend._engine, "before_cursor_execute", note)
+        event.listen(engine_of(ledger), "before_cursor_execute", note)
         ledger.bookings.totals(NOW, frozenset(), (), named)
     counts = [(text, values) for text, values in asked if text.startswith("SELECT")]
     assert len(counts) == (4 if named else 2)

@@ -21,7 +21,7 @@ _SHARED, _SHARED_FORM = (
     "postgresql+psycopg",
     "postgresql+psycopg://user@host:5432/name",
 )
-_OF_A_SECRET = frozenset({"password", "passfile", "user"})
+_OF_A_SECRET = frozenset({"password", "passfile", "sslpassword", "user"})
 
 
 def _state_url(value: object, info: ValidationInfo) -> str:
@@ -56,8 +56,10 @@ def _shared_url(url: str, scheme: str) -> str:
     except ValueError:
         has_port = False
         parts = urlsplit("")
+    _, login_ends, _ = parts.netloc.partition("@")
+    has_stray = url.count("@") > len(login_ends) or parts.fragment != ""
     parameters = dict(parse_qsl(parts.query, keep_blank_values=True))
-    if not has_port or parts.fragment or re.search(r"\s", url):
+    if not has_port or has_stray or re.search(r"\s", url):
         raise problem(
             f"must be {_SHARED_FORM}; write %23 for #, %2F for / and %40 for @ in a name or a password"
         )

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from syncd.assembly import address_of
 from syncd.doctor.finding import Finding, note, unclear, well, wrong
 from syncd.doctor.patient import Patient
-from syncd.errors import LedgerAway, LedgerError, LedgerTooNew, LedgerUnfit
+from syncd.errors import LedgerAhead, LedgerAway, LedgerError, LedgerUnfit
 
 
 def is_usable(patient: Patient) -> Iterator[Finding]:
@@ -39,7 +39,7 @@ def is_usable(patient: Patient) -> Iterator[Finding]:
 def _cure_of(error: LedgerError, name: str) -> str:
     """Return the command, or the line, by which a ledger can be used again."""
     match error:
-        case LedgerUnfit() | LedgerTooNew():
+        case LedgerUnfit() | LedgerAhead():
             _, _, cure = str(error).rpartition(": ")
             return cure.rstrip(".")
         case LedgerAway():

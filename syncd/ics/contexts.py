@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from syncd.core.reasons import Note, Reason
 from syncd.ics.content import BrokenComponent, RawCalendar, split
 from syncd.ics.copies import SAYS_NOTHING
-from syncd.ics.details import address_of
+from syncd.ics.details import bare_address
 from syncd.ics.duration import parse_duration
 from syncd.ics.plain import is_plain_context
 from syncd.ics.vevent import BESIDE, GUESSED, Context, ParsedContext
@@ -148,7 +148,7 @@ class Contexts:
         A name of a file that is an address says so for that file, else the `owner` of the source does.
         """
         _, _, file_name = document.rpartition("/")
-        address = address_of(_ENDING.sub("", file_name))
+        address = bare_address(_ENDING.sub("", file_name))
         if _ADDRESS.fullmatch(address):
             return frozenset({address})
         if self.locale.owner:
@@ -199,7 +199,7 @@ def _claims(calendar: RawCalendar) -> frozenset[str]:
     """
     claims: set[str] = set()
     for name in _OWNS:
-        address = address_of(calendar.properties.get(name, ""))
+        address = bare_address(calendar.properties.get(name, ""))
         if _ADDRESS.fullmatch(address):
             claims.add(address)
     return frozenset(claims)

@@ -207,7 +207,7 @@ def _rank_of_conference(features: frozenset[str]) -> int:
     return len(_WAYS_TO_JOIN)
 
 
-def address_of(text: str) -> str:
+def bare_address(text: str) -> str:
     """Return a CAL-ADDRESS (RFC 5545 section 3.3.3) in lower case, without `mailto:`."""
     address = text.strip()
     if address[:7].lower() == "mailto:":
@@ -249,13 +249,13 @@ def _addresses_in(value: object, name: str) -> tuple[str, ...]:
         listed = ",".join(listed)
     if not listed:
         return ()
-    addresses = map(address_of, listed.split(","))
+    addresses = map(bare_address, listed.split(","))
     return tuple(filter(None, addresses))
 
 
 @functools.lru_cache(maxsize=2048)  # the same people meet again and again
 def _person_of(text: str, email: str, name: str) -> Person:
-    addresses = filter(None, (address_of(text), address_of(email)))
+    addresses = filter(None, (bare_address(text), bare_address(email)))
     different = dict.fromkeys(addresses)
     return Person(tuple(different), name)
 

@@ -204,7 +204,7 @@ class Scan:
         longest = self._worklist.longest_uid
         if longest is None:
             return frozenset()
-        found = {uid for uid in uids if len(uid.encode(errors="replace")) > longest}
+        found = {uid for uid in uids if len(_stored(uid)) > longest}
         if found:
             log.warning(
                 "events are left out: their UIDs are longer than a PostgreSQL ledger can take",
@@ -311,6 +311,10 @@ class _Tracked:
         if kept is None:
             return ()
         return unpacked(kept)
+
+
+def _stored(uid: str) -> bytes:
+    return uid.encode(errors="backslashreplace")
 
 
 def _without(by_uid: Mapping[str, T], uids: Set[str]) -> Mapping[str, T]:

@@ -96,7 +96,7 @@ class Ledger:
         A write waits `patience_s` seconds for that of another process, or as long as `patience` lasts;
         then it raises `LedgerBusy`.
         `converts_aside`: another process brings it to the current schema, because this one lives for long.
-        Raises `LedgerLocked` naming the owner, `LedgerTooNew`, `LedgerAway`, else `LedgerError`.
+        Raises `LedgerLocked` naming the owner, `LedgerTooNew` or `LedgerAhead`, `LedgerAway`, else `LedgerError`.
         """
         database = Database(
             LedgerAddress.of(address),

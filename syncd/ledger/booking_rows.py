@@ -22,6 +22,7 @@ from syncd.ledger.tables import (
     instant_of,
     prose_of,
     to_milliseconds,
+    without_nul,
 )
 
 
@@ -208,6 +209,9 @@ def as_stored(
 
     A row keeps moments to the millisecond, and of the detail what a database takes.
     """
+    detail = prose_of(booking.detail)
+    if is_shared:
+        detail = without_nul(detail)
     return replace(
         booking,
         room_id=booking.room_id or None,
@@ -215,7 +219,7 @@ def as_stored(
         content=_kept(booking.content),
         pending=_kept(booking.pending),
         reservation_id=booking.reservation_id or None,
-        detail=prose_of(booking.detail, is_shared=is_shared),
+        detail=detail,
         attempted_at=_moment(booking.attempted_at),
         retry_at=_moment(booking.retry_at),
         updated_at=to_milliseconds(updated_at),

@@ -129,7 +129,8 @@ class Bookings:
         """
         is_refused = _BOOKING.reason.in_(sorted(REFUSALS))
         waits = _BOOKING.state == BookingState.WAITING
-        return self._where(and_(tables.OPEN, or_(~waits, is_refused)))
+        is_open = tables.OPEN_BY_SHARE if self._database.is_shared else tables.OPEN
+        return self._where(and_(is_open, or_(~waits, is_refused)))
 
     def count_by_state(self) -> dict[BookingState, int]:
         """Return how many current bookings there are in each state that has any."""

@@ -87,7 +87,7 @@ def count_shown(connection: Connection, sources: Collection[str]) -> Counter[str
 
 def _witnesses_in(
     witnesses: ColumnElement[str], sources: Collection[str]
-) -> Select[tuple[str, int]]:
+) -> Select[str, int]:
     """Return the query for how many reservations each list of witnesses in a column shows."""
     query = select(witnesses, _NUMBER).select_from(tables.bookings).where(_HOLDS_ONE)
     if len(sources) <= _FEW:

@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 from sqlalchemy import Connection, Row, RowMapping, Select
 
 from syncd import migrations
-from syncd.errors import LedgerError, LedgerMisplaced, LedgerTooNew
+from syncd.errors import LedgerAhead, LedgerError, LedgerMisplaced, LedgerTooNew
 from syncd.ledger.address import LedgerAddress
 from syncd.ledger.sqlite_backend import Patience, SqliteBackend
 
@@ -246,10 +246,7 @@ class Database:
         elif not revision.isdecimal():
             raise LedgerMisplaced(self._backend.foreign)
         elif int(revision) > int(migrations.HEAD):
-            raise LedgerTooNew(
-                f"The ledger {self._where} was written by a later version of syncd: "
-                "install that version, or restore the backup from before the upgrade."
-            )
+            raise self._too_new()
         elif not self._is_owner:
             raise LedgerError(
                 f"The ledger {self._where} was written by an earlier version of syncd: "
@@ -260,6 +257,17 @@ class Database:
         if self._backend.converted_aside() and self._revision() == migrations.HEAD:
             return
         self._upgrade()
+
+    def _too_new(self) -> LedgerError:
+        if self.is_shared:
+            return LedgerAhead(
+                f"A later version of syncd works on the ledger {self._where} and has converted it: install that "
+                "version here too."
+            )
+        return LedgerTooNew(
+            f"The ledger {self._where} was written by a later version of syncd: "
+            "install that version, or restore the backup from before the upgrade."
+        )
 
     def _upgrade(self) -> None:
         try:

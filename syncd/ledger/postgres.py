@@ -35,7 +35,7 @@ from syncd.ledger.files import create_private, file_errors
 from syncd.ledger.owner_lease import OwnerLease
 from syncd.ledger.ownership import Ownership, read_progress
 from syncd.ledger.postgres_settings import require_fit, require_safe_commit
-from syncd.ledger.refusals import refusal
+from syncd.ledger.refusals import told_refusal
 from syncd.ledger.sqlite_backend import SqliteBackend, empty_backend
 
 _REBUILD = (
@@ -69,15 +69,11 @@ _AWAY = {
     "53": "it is out of connections or memory: raise max_connections, or put a pooler before it",
     "25006": "it takes no writes: set default_transaction_read_only = off, or name the primary in state.url",
     "42501": "the role may not do that: let it own the database (ALTER DATABASE … OWNER TO …)",
-    "28": "it refuses the login: correct the user in state.url and the password in state.password",
-    "3D000": "there is no such database: create it (CREATE DATABASE … OWNER …), or correct state.url",
     "57P0": "it was stopped or restarted: wait until it is back, then start again",
     "58": "its disk or system fails: look at its log",
     "08": "the connection broke: look at the network and at the server's log, then start again",
 }
-_UNREACHED = (
-    "see that it runs and that state.url and state.password are right, then start again"
-)
+_UNREACHED = "see that it runs and has this database, correct state.url or state.password, then try again"
 
 
 class _Connection(psycopg.Connection[Any]):
@@ -100,7 +96,7 @@ class PostgresBackend:
 
     is_shared = True
     rebuild = _REBUILD
-    errors = (SQLAlchemyError, psycopg.Error)
+    errors: tuple[type[Exception], ...] = (SQLAlchemyError, psycopg.Error)
 
     def __init__(self, address: LedgerAddress, *, owner: bool) -> None:
         """Connect, and refuse a server that is not fit.
@@ -193,11 +189,11 @@ class PostgresBackend:
                 "try again."
             )
         if isinstance(error, IntegrityError):
-            return LedgerError(refusal(_reason(error), self.where))
+            return LedgerError(told_refusal(_reason(error), self.where))
         for beginning, cure in _AWAY.items():
             if state.startswith(beginning):
                 return self._away(_reason(error), cure)
-        if not state:
+        if not state and _is_of_the_connection(error):
             return self._away(_reason(error), _UNREACHED)
         return LedgerError(
             f"The ledger {self.where} cannot be used ({_reason(error)}): {_REBUILD}."
@@ -328,6 +324,13 @@ def _state_of(error: Exception) -> str:
     """Return the SQLSTATE of an error; empty if the server gave none."""
     original = getattr(error, "orig", None) or error
     return getattr(original, "sqlstate", None) or ""
+
+
+def _is_of_the_connection(error: Exception) -> bool:
+    """Tell whether there was no connection, or it broke; all else without an SQLSTATE is a defect of ours."""
+    original = getattr(error, "orig", None) or error
+    broken = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)
+    return isinstance(original, broken)
 
 
 def _reason(error: Exception) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
-from syncd.errors import LedgerUnfit
+from syncd.errors import LedgerAway, LedgerUnfit
 from syncd.ledger.address import LedgerAddress
 
 _LEAST_VERSION = 14
@@ -19,6 +19,9 @@ _SETTINGS = text(
 
 _LOST_IN_A_CRASH = ("off", "local")
 _AT_THE_STANDBY = ("on", "remote_apply")
+_NAME_THE_PRIMARY = (
+    "name the primary in state.url, or all hosts (?host=a:5432&host=b:5432)"
+)
 
 
 def require_fit(connection: Connection, address: LedgerAddress) -> str:
@@ -40,6 +43,10 @@ def require_fit(connection: Connection, address: LedgerAddress) -> str:
         raise _unfit(
             address, "may be lost in a power cut (fsync = off)", "set fsync = on"
         )
+    if found.is_standby:
+        raise _unfit(
+            address, "is on a standby, which takes no writes", _NAME_THE_PRIMARY
+        )
     require_safe_commit(found, address)
     standbys = found.standbys or "none"
     return (
@@ -49,15 +56,15 @@ def require_fit(connection: Connection, address: LedgerAddress) -> str:
 
 
 def require_safe_commit(found: Row[Any], address: LedgerAddress) -> None:
-    """Raise `LedgerUnfit` when a transaction could be lost that was committed.
+    """Raise `LedgerUnfit` when a transaction could be lost that was committed, `LedgerAway` at a standby.
 
     `found` has `synchronous_commit`, `standbys` and `is_standby`.
     """
-    if found.is_standby:
-        raise _unfit(
-            address,
-            "is on a standby, which takes no writes",
-            "name the primary in state.url, or all hosts (?host=a:5432&host=b:5432)",
+    if (
+        found.is_standby
+    ):  # which it was not at the start: another one may become the primary
+        raise LedgerAway(
+            f"The ledger {address.name} has become a standby, which takes no writes: {_NAME_THE_PRIMARY}."
         )
     if found.synchronous_commit in _LOST_IN_A_CRASH:
         raise _unfit(

@@ -16,7 +16,7 @@ _TAKEN = {
 }
 
 
-def refusal(told: str, where: str) -> str:
+def told_refusal(told: str, where: str) -> str:
     """Return the sentence about a constraint that refused what was written; `told` is the database's."""
     for signs, what in _TAKEN.items():
         if any(sign in told for sign in signs):

@@ -18,7 +18,7 @@ from syncd.ledger.address import LedgerAddress
 from syncd.ledger.conversion import convert_aside
 from syncd.ledger.files import FileIdentity, create_private, file_errors, has_bytes
 from syncd.ledger.ownership import Ownership, lock_file, read_progress
-from syncd.ledger.refusals import refusal
+from syncd.ledger.refusals import told_refusal
 from syncd.ledger.sqlite import begin_transaction, empty_engine, is_busy, open_engine
 
 _REBUILD = "restore it from a backup, or move it away and rebuild it with `syncd adopt --apply`"
@@ -61,9 +61,9 @@ class SqliteBackend:
     """A database in a file of this machine."""
 
     is_shared = False
-    server = None
+    server: str | None = None
     rebuild = _REBUILD
-    errors = (SQLAlchemyError, sqlite3.Error)
+    errors: tuple[type[Exception], ...] = (SQLAlchemyError, sqlite3.Error)
 
     def __init__(
         self,
@@ -155,7 +155,7 @@ class SqliteBackend:
             if name.startswith(beginning):
                 return sentence.format(where=self.where)
         if "CONSTRAINT" in name or "Integrity" in name:
-            return refusal(str(original), self.where)
+            return told_refusal(str(original), self.where)
         return f"The ledger {self.where} cannot be used ({name}): {_REBUILD}."
 
     def version(self) -> object:

@@ -6,7 +6,7 @@ Times are milliseconds since 1970, UTC, which is what the API counts in.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,7 +14,6 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     ColumnClause,
-    ColumnElement,
     Connection,
     Dialect,
     Float,
@@ -30,9 +29,6 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.types import TypeEngine
 
 from syncd.core.reservation import epoch_ms
 
@@ -65,6 +61,25 @@ class _Instant(TypeDecorator[datetime]):
 INSTANT = _Instant()
 
 
+def prose_of(value: str) -> str:
+    """Return text for people as it is stored: half a surrogate pair becomes `?`."""
+    if value.isascii():
+        return value
+    return value.encode("utf-8", "replace").decode()
+
+
+def name_of(value: str) -> str:
+    """Return a UID or a file name as it is stored: what is no text stands there as escapes."""
+    if value.isascii():
+        return value
+    return value.encode("utf-8", "backslashreplace").decode()
+
+
+def without_nul(value: str) -> str:
+    """Return a text with the sign for NUL in place of each."""
+    return value.replace("\0", "\u2400")
+
+
 class _Prose(TypeDecorator[str]):
     """Text for people, in part from others: half a surrogate pair, which no database takes, becomes `?`."""
 
@@ -82,43 +97,27 @@ class _Name(TypeDecorator[str]):
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
-        if value is None or value.isascii():
-            return value
-        return value.encode("utf-8", "backslashreplace").decode()
-
-
-class _SharedProse(_Prose):
-    """The same on PostgreSQL, which takes no NUL in a text: the sign for it stands there."""
-
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
-        return None if value is None else prose_of(value, is_shared=True)
-
-
-class _SharedName(_Name):
-    """The same on PostgreSQL, which takes no NUL in a text: it is written out, as other escapes are."""
-
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
-        return None if value is None else name_of(value, is_shared=True)
+        return None if value is None else name_of(value)
 
 
 class _SharedText(TypeDecorator[str]):
-    """Any other text on PostgreSQL; NUL is written out."""
+    """A text on PostgreSQL, which takes no NUL: the sign for it stands there; `cleaned` does the rest."""
 
     impl = Text
     cache_ok = True
 
+    def __init__(self, cleaned: Callable[[str], str] = str) -> None:
+        super().__init__()
+        self.cleaned = cleaned
+
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
-        return None if value is None else _without_nul(value)
+        return None if value is None else without_nul(self.cleaned(value))
 
 
-_ON_POSTGRES: dict[type[Any], type[TypeEngine[Any]]] = {
-    _Prose: _SharedProse,
-    _Name: _SharedName,
-    Text: _SharedText,
+_CLEANED: Mapping[type[Any], Callable[[str], str]] = {
+    Text: str,
+    _Prose: prose_of,
+    _Name: name_of,
 }
 
 
@@ -126,9 +125,9 @@ def _table(name: str, /, **columns: type[Any]) -> TableClause:
     made: list[ColumnClause[Any]] = []
     for column_name, kind in columns.items():
         stored = kind()
-        shared = _ON_POSTGRES.get(kind)
-        if shared is not None:
-            stored = stored.with_variant(shared(), "postgresql")
+        if kind in _CLEANED:
+            shared = _SharedText(_CLEANED[kind])
+            stored = stored.with_variant(shared, "postgresql")
         made.append(column(column_name, stored))
     return table(name, *made)
 
@@ -388,26 +387,10 @@ _IS_OPEN = (
     "state NOT IN ('cancelled', 'ended') "
     "AND (state <> 'booked' OR reason IS NOT NULL OR retry_at IS NOT NULL)"
 )
-
-
-class _Open(ColumnElement[bool]):
-    inherit_cache = True
-    type = Boolean()
-
-
-@compiles(_Open)
-def _open(_element: _Open, _compiler: SQLCompiler, **_options: Any) -> str:
-    return _IS_OPEN
-
-
-@compiles(_Open, "postgresql")
-def _open_by_share(_element: _Open, _compiler: SQLCompiler, **_options: Any) -> str:
-    # As one value, of which a statistic says how rare it is; of its columns apart that is not to be told.
-    return f"({_IS_OPEN}) IS TRUE"
-
-
-OPEN = _Open()
+OPEN = text(_IS_OPEN)
 """The condition of a current booking that is not simply booked."""
+OPEN_BY_SHARE = text(f"({_IS_OPEN}) IS TRUE")
+"""The same for PostgreSQL, as one value, of which a statistic says how rare it is (migration 0015)."""
 
 WAS_PROBLEM = text("(is_problem OR settled_at IS NOT NULL)")
 """The condition of an entry of the feeds that is, or was, about a meeting that is not booked as wanted."""
@@ -492,26 +475,3 @@ def instant_of(milliseconds: int) -> datetime:
 def to_milliseconds(moment: datetime) -> datetime:
     """Return a moment as it is stored, in UTC and to the millisecond."""
     return instant_of(epoch_ms(moment))
-
-
-def prose_of(value: str, *, is_shared: bool = False) -> str:
-    """Return text for people as it is stored: half a surrogate pair becomes `?`."""
-    if is_shared:
-        value = _without_nul(value, "\u2400")
-    if value.isascii():
-        return value
-    return value.encode("utf-8", "replace").decode()
-
-
-def name_of(value: str, *, is_shared: bool = False) -> str:
-    """Return a UID or a file name as it is stored: what is no text stands there as escapes."""
-    if is_shared:
-        value = _without_nul(value)
-    if value.isascii():
-        return value
-    return value.encode("utf-8", "backslashreplace").decode()
-
-
-def _without_nul(value: str, instead: str = "\\x00") -> str:
-    """Return a text as PostgreSQL takes it."""
-    return value.replace("\0", instead)

@@ -11,6 +11,7 @@ from sqlalchemy import event
 
 from syncd.daemon.duties import Duties
 from syncd.ledger import Ledger
+from tests.conftest import engine_of
 
 NOW = datetime(2026, 12, 1, 9, 0, tzinfo=UTC)
 
@@ -101,7 +102,7 @@ def test_what_persons_left_is_read_when_something_was_written(
         if statement.startswith("SELECT"):
             statements.append(statement)
 
-    event.listen(ledger._database._backend._engine, "before_cursor_execute", note)
+    event.listen(engine_of(ledger), "before_cursor_execute", note)
     duties = Duties(ledger.people)
     duties.begin_cycle()
     duties.begin_cycle()

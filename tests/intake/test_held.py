@@ -27,6 +27,7 @@ from syncd.intake.poison import Poison
 from syncd.ledger import Ledger
 from syncd.ledger.facts import SALT
 from syncd.sources.files import FileSource
+from tests.conftest import engine_of
 
 NOW = datetime(2030, 3, 4, 8, tzinfo=UTC)
 HORIZON = timedelta(days=30)
@@ -120,7 +121,7 @@ class Office:
     @contextmanager
     def counting(self) -> Iterator[list[str]]:
         """The sources of which an index is read from the ledger in this context."""
-        engine = self.ledger._database._backend._engine
+        engine = engine_of(self.ledger)
         read: list[str] = []
 
         def note(
@@ -205,7 +206,7 @@ def test_an_edit_asks_for_its_own_uids_alone(office: Office) -> None:
     intake.update(None, NOW)
     at_rest(office)
     traced: list[str] = []
-    pooled = office.ledger._database._backend._engine.raw_connection()
+    pooled = engine_of(office.ledger).raw_connection()
     driver = pooled.driver_connection
     assert driver is not None
     driver.set_trace_callback(traced.append)

@@ -16,10 +16,10 @@ def upgrade() -> None:
     """Bring order, sizes and statistics to what the queries of the ledger rest on, and make room for an owner."""
     if op.get_bind().dialect.name != "postgresql":
         return
+    _have_an_owner()
     _order_texts_by_bytes()
     _keep_index_rows_short()
     _find_what_is_open()
-    _have_an_owner()
 
 
 def _order_texts_by_bytes() -> None:
