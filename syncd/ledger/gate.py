@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Executable, TableClause, delete, func, select
 
 from syncd.ledger import tables
 from syncd.ledger.database import Database
+from syncd.ledger.fence import Fence
 from syncd.ledger.measurements import Measurements
 
 _ADD_CALLS = text(
@@ -77,7 +78,11 @@ class Calls:
 
 
 class WritingGate:
-    """Begins the writing transactions of all stores."""
+    """Begins the writing transactions of all stores.
+
+    `fence` is that of the term in which this process writes on a shared ledger. None: it has none, because
+    the ledger is a file, or because this process leaves to others what only one may do.
+    """
 
     def __init__(
         self, database: Database, calls: Calls, measurements: Measurements
@@ -87,22 +92,35 @@ class WritingGate:
         self._measurements = measurements
         self.changes = 0
         """How often this process wrote about bookings, or deferred UIDs."""
+        self.fence: Fence | None = None
 
     @contextlib.contextmanager
-    def writing(self) -> Iterator[Connection]:
+    def writing(
+        self, *, asks: bool = False, fenced: bool = True
+    ) -> Iterator[Connection]:
         """Begin a transaction; it is on disk when the block ends, and undone when it raises.
 
         What was counted and measured since the last one is stored besides.
+        `asks`: an intent is written, after which a request leaves. Raises `TermOver` when the term of this
+        process is over, unless it is not `fenced`, because it adds to what others add to as well.
         """
         with (
             self._calls.taken() as counted,
             self._measurements.stored_with() as measured,
             self._database.writing() as connection,
         ):
+            if fenced and self.fence is not None:
+                self.fence.require(connection, asks=asks)
             yield connection
             if counted:
                 _add_calls(connection, counted)
             measured.store(connection)
+
+    def store_counts(self) -> None:
+        """Store what was counted and measured, also after the term of this process."""
+        if self._calls.wait_for_a_write or self._measurements.wait_for_a_write:
+            with self.writing(fenced=False):
+                pass
 
     def execute(
         self,
