@@ -29,6 +29,7 @@ from syncd.ledger.local_notes import LocalNotes
 from syncd.ledger.measurements import CounterName, Measurements
 from syncd.ledger.notices import NoticeStore
 from syncd.ledger.operation import Operation
+from syncd.ledger.paid_calls import PaidCalls
 from syncd.ledger.people import (
     Approval,
     People,
@@ -63,7 +64,9 @@ class Ledger:
 
     def __init__(self, database: Database, *, owner: bool) -> None:
         self._database = database
-        self.calls = Calls(database)
+        # Of a shared one others go on with the count at any moment.
+        paid = owner and database.is_shared
+        self.calls = PaidCalls(database) if paid else Calls(database)
         self.measurements = Measurements(database)
         self._gate = WritingGate(database, self.calls, self.measurements)
         # Nobody but the owner of a file sets any, and they are asked for again and again.

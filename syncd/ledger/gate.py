@@ -37,17 +37,25 @@ class Calls:
         # Held while counted calls are neither here nor there.
         self._storing = threading.RLock()
 
-    def count(self, method: str, at: datetime) -> None:
-        """Count one call.
+    def count(self, method: str, at: datetime, within: int | None = None) -> bool:  # noqa: ARG002
+        """Count one call; return True: that no more than `within` are made, the caller saw before.
 
         It never touches the disk: nothing may come between an answer and its record.
         """
-        with self._counting:
-            self._unstored[_month(at), method] += 1
+        self.add(month_of(at), method, 1)
+        return True
 
-    def in_month(self, at: datetime) -> int:
+    def add(self, month: str, method: str, more: int) -> None:
+        """Count calls of a month until the next write; below zero: take them off."""
+        with self._counting:
+            self._unstored[month, method] += more
+
+    def give_back(self) -> None:
+        """Do nothing: none is counted that was not made."""
+
+    def inmonth_of(self, at: datetime) -> int:
         """Return how many calls were made in the calendar month of a moment."""
-        month = _month(at)
+        month = month_of(at)
         c = tables.calls.c
         query = select(func.sum(c.count)).where(c.month == month)
         with self._storing, self._counting:
@@ -113,11 +121,12 @@ class WritingGate:
                 self.fence.require(connection, asks=asks)
             yield connection
             if counted:
-                _add_calls(connection, counted)
+                add_calls(connection, counted)
             measured.store(connection)
 
     def store_counts(self) -> None:
         """Store what was counted and measured, also after the term of this process."""
+        self._calls.give_back()
         if self._calls.wait_for_a_write or self._measurements.wait_for_a_write:
             with self.writing(fenced=False):
                 pass
@@ -141,11 +150,11 @@ class WritingGate:
 
 def prune_calls(connection: Connection, before: datetime) -> None:
     """Forget the calls of the months before that of a moment."""
-    is_old = tables.calls.c.month < _month(before)
+    is_old = tables.calls.c.month < month_of(before)
     connection.execute(delete(tables.calls).where(is_old))
 
 
-def _add_calls(connection: Connection, counted: Mapping[tuple[str, str], int]) -> None:
+def add_calls(connection: Connection, counted: Mapping[tuple[str, str], int]) -> None:
     """Add calls, counted by month and method, to those that are stored."""
     lines: list[dict[str, object]] = []
     for (month, method), more in counted.items():
@@ -153,6 +162,7 @@ def _add_calls(connection: Connection, counted: Mapping[tuple[str, str], int]) -
     connection.execute(_ADD_CALLS, lines)
 
 
-def _month(at: datetime) -> str:
+def month_of(at: datetime) -> str:
+    """Return the calendar month of a moment (UTC), as calls are counted by it."""
     in_utc = at.astimezone(UTC)
     return in_utc.strftime("%Y-%m")
