@@ -147,12 +147,12 @@ def next_move(
     term: str | None,
     *,
     stands_back: bool,
-    predecessor: Holding | None,
+    dead: Collection[str],
 ) -> Move:
     """Return what the member `me` does about the lease; `term` is the one it holds, None if it holds none.
 
     `stands_back`: it leaves the lease to others for a while, because it cannot use it.
-    `predecessor` is a holder that is known to be dead, with the term that it had.
+    `dead` are holders that are known to be dead.
     """
     may_hold = not stands_back and me in map(_by_holder, candidates(view.members))
     lease = view.lease
@@ -160,12 +160,9 @@ def next_move(
         return Move.TAKE if may_hold else Move.NONE
     if lease.lives and (lease.holder, lease.term) == (me, term):
         return Move.RENEW if may_hold else Move.GIVE_BACK
-    # One of its own that it does not know of: of a taking whose answer was lost.
-    is_free = not lease.lives or lease.holder == me
-    follows_the_dead = (lease.holder, lease.term) == predecessor
-    if may_hold and (is_free or follows_the_dead):
-        return Move.TAKE
-    return Move.NONE
+    # It may be its own without its knowing: of a taking whose answer was lost.
+    is_free = not lease.lives or lease.holder in (me, *dead)
+    return Move.TAKE if may_hold and is_free else Move.NONE
 
 
 class Trust:

@@ -21,6 +21,7 @@ from syncd.errors import LedgerError, LedgerLocked
 from syncd.ledger import Ledger
 from syncd.ledger.fence import Fence
 from syncd.ledger.leases import Beat, LeaseStore, Seen
+from syncd.ledger.local_notes import LocalNotes
 from syncd.ledger.ownership import locked_by
 
 log = structlog.get_logger(__name__)
@@ -47,6 +48,7 @@ class WriterTerm:
     def __init__(
         self,
         store: LeaseStore,
+        notes: LocalNotes,
         holding: Holding,
         timing: Timing,
         elapsed: Callable[[], float],
@@ -57,6 +59,7 @@ class WriterTerm:
         self.epoch = 0
         self.position = Position("", "", 0)
         self._store = store
+        self._notes = notes
         self._ttl_s = timing.ttl_s
         self._elapsed = elapsed
         self._refused = refused
@@ -65,23 +68,26 @@ class WriterTerm:
     def take(
         cls,
         store: LeaseStore,
+        notes: LocalNotes,
         holder: str,
         daemon: str,
         *,
         timing: Timing,
-        predecessor: Holding | None = None,
         elapsed: Callable[[], float] = since_boot,
         refused: Callable[[], object] = lambda: None,
     ) -> WriterTerm | None:
         """Take the lease and return the new term; None if another one holds it. Raises `LedgerError`.
 
-        `refused` is called when its fence keeps something from being written.
+        That of a holder that died in the same directory is taken at once. `refused` is called when the fence
+        keeps something from being written.
         """
-        term = cls(store, (holder, token_hex(16)), timing, elapsed, refused)
+        term = cls(store, notes, (holder, token_hex(16)), timing, elapsed, refused)
+        notes.note_taking(holder)
         began_s = elapsed()
-        epoch = store.take(term.holding, daemon, timing.ttl_s, predecessor)
+        epoch = store.take(term.holding, daemon, timing.ttl_s, notes.dead)
         if epoch is None:
             return None
+        notes.note_holder(holder)
         term.epoch = epoch
         term.position = store.look().position
         term.trust.extend(began_s)
@@ -119,6 +125,7 @@ class WriterTerm:
         """Let nothing more leave, and the next one begin at once. Raises `LedgerError`."""
         self.trust.end()
         self._store.end(self.holding, why)
+        self._notes.note_holder(None)
 
     def _refuse(self) -> None:
         self.trust.end()
@@ -147,16 +154,15 @@ def hold_writer(
     notes = ledger.local_notes()
     term = WriterTerm.take(
         store,
+        notes,
         token_hex(16),
         process_name(),
         timing=timing,
-        predecessor=notes.predecessor,
         elapsed=elapsed,
         refused=ledger.note_refusal,
     )
     if term is None:
         raise held_by_another(store.look(), ledger.name, timing)
-    notes.note_term(term.holding)
     try:
         with _renewed(term, timing):
             ledger.begin_term(term.fence, recovering=bool(notes.compare(term.position)))
@@ -166,7 +172,6 @@ def hold_writer(
         # What cannot be told now ends by itself, and is followed at once here.
         with contextlib.suppress(LedgerError):
             term.end("its command ended")
-            notes.note_term(None)
 
 
 def held_by_another(seen: Seen, where: str, timing: Timing) -> LedgerLocked:

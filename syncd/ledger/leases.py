@@ -7,6 +7,7 @@ Must not: be asked of a ledger in a file.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
@@ -78,7 +79,7 @@ _TAKE = text(
     "UPDATE leases SET holder = :holder, term = :term, epoch = epoch + 1, "
     "expires_at = clock_timestamp() + :ttl * interval '1 second' "
     "WHERE name = :lease AND (expires_at <= clock_timestamp() OR holder = :holder "
-    "OR (holder = :dead_holder AND term = :dead_term)) RETURNING epoch"
+    "OR holder = ANY(:dead)) RETURNING epoch"
 )
 _END_FORMER = text(
     "UPDATE terms SET ended_at = clock_timestamp(), why = :why "
@@ -235,21 +236,20 @@ class LeaseStore:
         holding: Holding,
         daemon: str,
         ttl_s: float,
-        predecessor: Holding | None = None,
+        dead: Collection[str] = (),
     ) -> int | None:
         """Take the lease for a new term if it is free; return the epoch, None if another one holds it.
 
-        It is free when nobody holds it, when its time is over, when it is the holder's own, and when
-        `predecessor` holds it, which is dead. `daemon` is the name of the holder for people.
+        It is free when nobody holds it, when its time is over, when it is the holder's own, and when a holder
+        has it that is known to be `dead`. `daemon` is the name of the new holder for people.
         """
         holder, term = holding
-        dead_holder, dead_term = predecessor or (None, None)
         mine = {"lease": self.lease, "holder": holder, "term": term}
-        dead = {"dead_holder": dead_holder, "dead_term": dead_term}
+        may_take = {**mine, "ttl": ttl_s, "dead": list(dead)}
         with self._database.writing() as connection:
             connection.execute(_MAKE_LEASE, {"lease": self.lease})
             connection.execute(_LOCK_ANY, {"lease": self.lease})
-            epoch = connection.execute(_TAKE, {**mine, **dead, "ttl": ttl_s}).scalar()
+            epoch = connection.execute(_TAKE, may_take).scalar()
             if epoch is None:
                 return None
             connection.execute(_END_FORMER, {**mine, "why": FOLLOWED})

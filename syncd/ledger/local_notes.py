@@ -1,7 +1,7 @@
-"""What a machine remembers of a shared ledger in its own directory: how far it had come, and the term held here.
+"""What a machine remembers of a shared ledger in its own directory: how far it had come, and who was here.
 
 It is written without waiting for the disk. A power cut may leave an earlier state: of that an old position
-makes no difference, and an old holder is not taken for dead, because the machine was started since.
+makes no difference, and nobody is taken for dead by it, because the machine was started since.
 """
 
 from __future__ import annotations
@@ -12,26 +12,26 @@ import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from syncd.core.leases import Holding
 from syncd.core.ledger_position import Position, went_back
 from syncd.ledger.address import LedgerAddress
 from syncd.ledger.ownership import lock_file, place_of
+
+_MOST_HOLDERS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class _Notes:
     position: Position | None = None
     lost: str = ""
-    holder: str = ""
-    term: str = ""
+    holders: tuple[str, ...] = ()
     place: str = ""
 
 
 class LocalNotes:
     """The notes of the one process that holds the lock of the directory; reads them once, writes what changed.
 
-    `predecessor` is the holding of the process that had the directory before, which is dead: its lock was free.
-    None if it ended it, or where nothing proves that.
+    `dead` are the holders that were here before it: they are dead, because the lock was free. Where nothing
+    proves that there are none.
     """
 
     def __init__(self, address: LedgerAddress) -> None:
@@ -40,9 +40,8 @@ class LocalNotes:
         self._place = place_of(lock_file(address.beside("")))
         self._known = _read(self._file)
         known = self._known
-        self.predecessor: Holding | None = None
-        if known.holder and known.place == self._place and self._place:
-            self.predecessor = known.holder, known.term
+        is_of_here = bool(self._place) and known.place == self._place
+        self.dead = frozenset(known.holders if is_of_here else ())
 
     @property
     def lost(self) -> str:
@@ -62,11 +61,16 @@ class LocalNotes:
         """Note that the ledger itself remembers now what it may lack."""
         self._write(replace(self._known, lost=""))
 
-    def note_term(self, holding: Holding | None) -> None:
-        """Note which term is held here; None: none any more."""
-        holder, term = holding or ("", "")
-        place = self._place if holder else ""
-        self._write(replace(self._known, holder=holder, term=term, place=place))
+    def note_taking(self, holder: str) -> None:
+        """Note, before it is done, that a holder of here takes the lease; those before it may have it yet."""
+        before = [each for each in self._known.holders if each in self.dead]
+        holders = (*before[-_MOST_HOLDERS:], holder)
+        self._write(replace(self._known, holders=holders, place=self._place))
+
+    def note_holder(self, holder: str | None) -> None:
+        """Note that a holder of here has the lease, so that nobody before it has; None: nobody of here has it."""
+        holders = () if holder is None else (holder,)
+        self._write(replace(self._known, holders=holders, place=self._place))
 
     def _write(self, notes: _Notes) -> None:
         if notes == self._known:
@@ -96,12 +100,7 @@ def _read(file: Path) -> _Notes:
                 str(position["timeline"]),
                 int(position["progress"]),
             )
-        return _Notes(
-            position,
-            str(told["lost"]),
-            str(told["holder"]),
-            str(told["term"]),
-            str(told["place"]),
-        )
+        holders = tuple(map(str, told["holders"]))
+        return _Notes(position, str(told["lost"]), holders, str(told["place"]))
     except (OSError, ValueError, KeyError, TypeError):
         return _Notes()
