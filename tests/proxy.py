@@ -1,0 +1,68 @@
+"""A proxy before a server, which a test lets lose what a network loses: the answer to one message."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import suppress
+
+
+class LossyProxy:
+    """Passes bytes between clients and a server on this machine, on the port `port`."""
+
+    def __init__(self, server: int) -> None:
+        self._server = server
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._after = b""
+        self._message = b""
+        self._passes_on = True
+        self.dropped = threading.Event()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def drop(self, message: bytes, *, after: bytes = b"", passes_on: bool) -> None:
+        """Break the connection at the next message with these bytes, once some others were seen on it.
+
+        `passes_on`: the server gets the message, and its answer is what is lost.
+        """
+        self.dropped.clear()
+        self._passes_on = passes_on
+        self._after = after
+        self._message = message
+
+    def close(self) -> None:
+        """Take no more connections."""
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.create_connection(("127.0.0.1", self._server))
+                for one in (client, server):
+                    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                for asks, source, target in (
+                    (True, client, server),
+                    (False, server, client),
+                ):
+                    pump = (asks, source, target)
+                    threading.Thread(target=self._pump, args=pump, daemon=True).start()
+
+    def _pump(self, asks: bool, source: socket.socket, target: socket.socket) -> None:
+        """Pass on what comes from one side until it ends."""
+        seen = False
+        with suppress(OSError):
+            while data := source.recv(1 << 16):
+                seen = seen or self._after in data
+                if asks and seen and self._message and self._message in data:
+                    self._message = b""
+                    # No answer comes back, whatever the server says.
+                    source.shutdown(socket.SHUT_RDWR)
+                    if self._passes_on:
+                        target.sendall(data)
+                    self.dropped.set()
+                    break
+                target.sendall(data)
+        for one in (source, target):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_WR)
