@@ -53,7 +53,7 @@ class Calls:
     def give_back(self) -> None:
         """Do nothing: none is counted that was not made."""
 
-    def inmonth_of(self, at: datetime) -> int:
+    def in_month(self, at: datetime) -> int:
         """Return how many calls were made in the calendar month of a moment."""
         month = month_of(at)
         c = tables.calls.c
