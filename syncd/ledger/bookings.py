@@ -113,7 +113,8 @@ class Bookings:
         self._counts = {}
         self._is_old_copy = self._looks_like_an_old_copy()
         self._latest = self._latest_history()
-        if recovering:
+        knows_less = self._database.progress > self._latest and self.recovery is None
+        if recovering or knows_less:
             self.note_recovery(Recovery())
 
     def mark_adopted(self, at: datetime) -> None:

@@ -46,6 +46,8 @@ class Comparison:
         self._planning = planning
         self._clock = clock
         self.was_made = False
+        self.due_at: datetime | None = None
+        """When what was put off until nothing can arrive any more is to be planned again."""
         self._latest: datetime | None = None  # the latest present that a cycle saw
 
     def is_due(self, now: datetime) -> bool:
@@ -88,11 +90,14 @@ class Comparison:
         While there are strays, one may be of a meeting that a source shows again after it could not be read.
         While a ledger that was put back may lack what was sent, nothing is created; then everything is compared.
         """
+        self.due_at = None
         if not _wanted(decided.plan):
             return decided
         recovered_at = self._recovered_at()
         if recovered_at is not None:
             if not self._is_past(recovered_at):
+                left = recovered_at - self._api.time().earliest
+                self.due_at = self._clock() + left
                 return _put_off_until(recovered_at, decided)
             if not compared:
                 self.run(decided.batch, applier)
