@@ -51,10 +51,11 @@ class Comparison:
         self._latest: datetime | None = None  # the latest present that a cycle saw
 
     def is_due(self, now: datetime) -> bool:
-        """Tell whether to compare; remember the present.
+        """Tell whether to compare at the beginning of a cycle; remember the present.
 
         A clock that ran ahead may have taken meetings for over that are still to come.
         """
+        self.due_at = None
         latest = self._latest
         self._latest = now
         if latest is not None and now < latest:
@@ -90,7 +91,6 @@ class Comparison:
         While there are strays, one may be of a meeting that a source shows again after it could not be read.
         While a ledger that was put back may lack what was sent, nothing is created; then everything is compared.
         """
-        self.due_at = None
         if not _wanted(decided.plan):
             return decided
         recovered_at = self._recovered_at()
