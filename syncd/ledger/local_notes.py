@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import threading
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from syncd.core.ledger_position import Position, went_back
 from syncd.ledger.address import LedgerAddress
@@ -30,12 +32,13 @@ class _Notes:
 class LocalNotes:
     """The notes of the one process that holds the lock of the directory; reads them once, writes what changed.
 
-    `dead` are the holders that were here before it: they are dead, because the lock was free. Where nothing
+    May be used from several threads. `dead` are the holders that were here before it: they are dead, because the lock was free. Where nothing
     proves that there are none.
     """
 
     def __init__(self, address: LedgerAddress) -> None:
         """Read the notes of a shared ledger; the caller holds the lock of `address.own`."""
+        self._lock = threading.RLock()
         self._file = address.beside(".notes")
         self._place = place_of(lock_file(address.beside("")))
         self._known = _read(self._file)
@@ -53,29 +56,36 @@ class LocalNotes:
 
         What was found stays until `settle`.
         """
-        lost = went_back(self._known.position, position) or self._known.lost
-        self._write(replace(self._known, position=position, lost=lost))
+        with self._lock:
+            lost = went_back(self._known.position, position) or self._known.lost
+            self._note(position=position, lost=lost)
         return lost
 
     def settle(self) -> None:
         """Note that the ledger itself remembers now what it may lack."""
-        self._write(replace(self._known, lost=""))
+        self._note(lost="")
 
     def note_taking(self, holder: str) -> None:
         """Note, before it is done, that a holder of here takes the lease; those before it may have it yet."""
-        before = [each for each in self._known.holders if each in self.dead]
-        holders = (*before[-_MOST_HOLDERS:], holder)
-        self._write(replace(self._known, holders=holders, place=self._place))
+        with self._lock:
+            before = [each for each in self._known.holders if each in self.dead]
+            holders = (*before[-_MOST_HOLDERS:], holder)
+            self._note(holders=holders, place=self._place)
 
     def note_holder(self, holder: str | None) -> None:
         """Note that a holder of here has the lease, so that nobody before it has; None: nobody of here has it."""
         holders = () if holder is None else (holder,)
-        self._write(replace(self._known, holders=holders, place=self._place))
+        self._note(holders=holders, place=self._place)
+
+    def _note(self, **changes: Any) -> None:
+        """Write what changed."""
+        with self._lock:
+            notes = replace(self._known, **changes)
+            if notes != self._known:
+                self._known = notes
+                self._write(notes)
 
     def _write(self, notes: _Notes) -> None:
-        if notes == self._known:
-            return
-        self._known = notes
         made = self._file.with_name(self._file.name + ".new")
         # A full disk: what is not noted makes the next start look, or wait.
         with contextlib.suppress(OSError):
