@@ -32,7 +32,8 @@ class _Notes:
 class LocalNotes:
     """The notes of the one process that holds the lock of the directory; reads them once, writes what changed.
 
-    May be used from several threads. `dead` are the holders that were here before it: they are dead, because the lock was free. Where nothing
+    May be used from several threads.
+    `dead` are the holders that were here before it: they are dead, because the lock was free. Where nothing
     proves that there are none.
     """
 
