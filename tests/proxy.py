@@ -6,6 +6,8 @@ import socket
 import threading
 from contextlib import suppress
 
+_ENDS = (b"COMMIT\0", b"ROLLBACK\0")  # of a transaction of PostgreSQL
+
 
 class LossyProxy:
     """Passes bytes between clients and a server on this machine, on the port `port`."""
@@ -21,7 +23,7 @@ class LossyProxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def drop(self, message: bytes, *, after: bytes = b"", passes_on: bool) -> None:
-        """Break the connection at the next message with these bytes, once some others were seen on it.
+        """Break the connection at the next message with these bytes, if others were seen in its transaction.
 
         `passes_on`: the server gets the message, and its answer is what is lost.
         """
@@ -63,6 +65,8 @@ class LossyProxy:
                     self.dropped.set()
                     break
                 target.sendall(data)
+                if any(end in data for end in _ENDS):
+                    seen = False
         for one in (source, target):
             with suppress(OSError):
                 one.shutdown(socket.SHUT_WR)
