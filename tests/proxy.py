@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 
 _ENDS = (b"COMMIT\0", b"ROLLBACK\0")  # of a transaction of PostgreSQL
@@ -20,7 +21,9 @@ class LossyProxy:
         self._message = b""
         self._passes_on = True
         self.dropped = threading.Event()
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._open: list[socket.socket] = []
+        self._threads: list[threading.Thread] = []
+        self._begin(self._accept)
 
     def drop(self, message: bytes, *, after: bytes = b"", passes_on: bool) -> None:
         """Break the connection at the next message with these bytes, if others were seen in its transaction.
@@ -33,8 +36,15 @@ class LossyProxy:
         self._message = message
 
     def close(self) -> None:
-        """Take no more connections."""
+        """Take no more connections, and break those that are there."""
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        for one in self._open:
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join()
 
     def _accept(self) -> None:
         with suppress(OSError):
@@ -43,14 +53,24 @@ class LossyProxy:
                 server = socket.create_connection(("127.0.0.1", self._server))
                 for one in (client, server):
                     one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                for asks, source, target in (
-                    (True, client, server),
-                    (False, server, client),
-                ):
-                    pump = (asks, source, target)
-                    threading.Thread(target=self._pump, args=pump, daemon=True).start()
+                    self._open.append(one)
+                self._begin(self._serve, client, server)
 
-    def _pump(self, asks: bool, source: socket.socket, target: socket.socket) -> None:
+    def _begin(self, work: Callable[..., None], *arguments: object) -> threading.Thread:
+        thread = threading.Thread(target=work, args=arguments, daemon=True)
+        thread.start()
+        self._threads.append(thread)
+        return thread
+
+    def _serve(self, client: socket.socket, server: socket.socket) -> None:
+        """Pass on both ways until both have ended."""
+        back = self._begin(self._pump, server, client, False)
+        self._pump(client, server, True)
+        back.join()
+        client.close()
+        server.close()
+
+    def _pump(self, source: socket.socket, target: socket.socket, asks: bool) -> None:
         """Pass on what comes from one side until it ends."""
         seen = False
         with suppress(OSError):

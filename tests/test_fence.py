@@ -38,7 +38,11 @@ TIMING = Timing()
 def sending(uid: str = "a") -> Booking:
     """A create whose request is about to leave."""
     return replace(
-        wish(uid), state=BookingState.SENDING, mark="m", pending=SPEC, attempted_at=NOW
+        wish(uid),
+        state=BookingState.SENDING,
+        mark=f"mark of {uid}",
+        pending=SPEC,
+        attempted_at=NOW,
     )
 
 
@@ -246,9 +250,9 @@ def test_an_old_dump_is_put_back_below_a_writer(
             ledger.bookings.record(sending("d"), at=NOW, what="test")
         assert ledger.bookings.current() == (first,)
         term.trust.end()
-        assert not ledger.bookings.fresh
+        was_fresh = ledger.bookings.fresh
         begun(ledger)
-        assert ledger.bookings.fresh
+        assert (was_fresh, ledger.bookings.fresh) == (False, True)
         assert ledger.bookings.recovery == Recovery()
         ledger.bookings.mark_adopted(NOW)
         assert ledger.bookings.fresh

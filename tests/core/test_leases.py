@@ -296,7 +296,8 @@ class Interleavings(RuleBasedStateMachine):
     def gives_back(self) -> None:
         """The holder ends its trust, then the lease."""
         for life in self.lives:
-            if life.name == self.row.holder:
+            is_idle = life.began_s is None
+            if is_idle and (life.name, life.term) == (self.row.holder, self.row.term):
                 life.trust.end()
                 self.row.expires_at = self.now
 

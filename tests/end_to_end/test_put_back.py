@@ -43,10 +43,10 @@ def lost(cluster: Cluster, database: str) -> Iterator[None]:
     with TemporaryDirectory(dir="/tmp") as directory:
         Path(directory).chmod(0o777)
         file = f"{directory}/dump"
-        dump = [cluster.programs / "pg_dump", "-Fc", "-f", file, url]
+        dump = [str(cluster.programs / "pg_dump"), "-Fc", "-f", file, url]
         subprocess.run(dump, check=True, **as_nobody())
         yield
-        restore = [cluster.programs / "pg_restore", "--clean", "--if-exists"]
+        restore = [str(cluster.programs / "pg_restore"), "--clean", "--if-exists"]
         subprocess.run([*restore, "-d", url, file], check=True, **as_nobody())
 
 
