@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -60,6 +60,10 @@ class Comparison:
         self._latest = now
         if latest is not None and now < latest:
             return True
+        recovery = self._ledger.bookings.recovery
+        if recovery is not None and recovery.since is not None:
+            if now >= recovery.since + self._longest_way:
+                return True
         return is_due(self._ledger, now, self._settings.drift_check)
 
     def run(self, batch: Batch, applier: Applier) -> None:
@@ -70,7 +74,7 @@ class Comparison:
         applier.read_back()
         self.was_made = True
         recovered_at = self._recovered_at()
-        may_arrive = recovered_at is not None and not self._is_past(recovered_at)
+        may_arrive = recovered_at is not None and self._is_ahead(recovered_at)
         now = self._clock()
         window = Window.ahead(now, self._settings.horizon)
         meetings = batch.desired.meetings(window.reach)
@@ -95,9 +99,7 @@ class Comparison:
             return decided
         recovered_at = self._recovered_at()
         if recovered_at is not None:
-            if not self._is_past(recovered_at):
-                left = recovered_at - self._api.time().earliest
-                self.due_at = self._clock() + left
+            if self._is_ahead(recovered_at):
                 return _put_off_until(recovered_at, decided)
             if not compared:
                 self.run(decided.batch, applier)
@@ -138,11 +140,21 @@ class Comparison:
                 "the ledger was put back",
                 message="What was recorded last may be lost: nothing is created before the API was asked.",
             )
-        settings = self._settings
-        return since + settings.signing_limit + settings.request_validity + GRACE
+        return since + self._longest_way
 
-    def _is_past(self, at: datetime) -> bool:
-        return self._api.time().earliest >= at
+    @property
+    def _longest_way(self) -> timedelta:
+        """Return how long a request may take from its intent until it arrives."""
+        settings = self._settings
+        return settings.signing_limit + settings.request_validity + GRACE
+
+    def _is_ahead(self, at: datetime) -> bool:
+        """Tell whether a moment of the API's clock is to come; if so a cycle is due then."""
+        left = at - self._api.time().earliest
+        if left <= timedelta():
+            return False
+        self.due_at = self._clock() + left
+        return True
 
     def _drift_check(self, applier: Applier) -> DriftCheck:
         return DriftCheck(

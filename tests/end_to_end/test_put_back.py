@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from syncd.core.changes import Wait
 from syncd.reconciler import CycleReport
 from syncd.tuya import LATEST_SIGNING_S
 from tests.conftest import HANG_S, Office, ahead, event
@@ -68,7 +69,8 @@ def until_quiet(office: Office) -> None:
 
 def waiting(report: CycleReport) -> set[str]:
     """Why meetings wait."""
-    return {wait.reason.value for wait in report.waiting}
+    changes = report.plan.changes if report.plan else ()
+    return {change.reason.value for change in changes if isinstance(change, Wait)}
 
 
 def test_what_was_lost_is_found(

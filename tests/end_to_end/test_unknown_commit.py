@@ -47,13 +47,11 @@ def test_the_answer_to_an_intent_is_lost(
     """The cycle ends without the call; the next one finds what is recorded and does what is left to do."""
     office = far_office
     office.write(event("m", ahead(1)))
-    intent = b"sending"
     if change == "modify":
         cycle(office)
         office.write(event("m", ahead(1, 14)))
-        intent = b"in_doubt"
     office.forget_requests()
-    proxy.drop(b"COMMIT\0", after=intent, passes_on=committed)
+    proxy.drop(b"COMMIT\0", after=b"sending", passes_on=committed)
     with pytest.raises(CommitUnknown):
         cycle(office)
     assert proxy.dropped.wait(HANG_S)
