@@ -61,9 +61,9 @@ class Comparison:
         if latest is not None and now < latest:
             return True
         recovery = self._ledger.bookings.recovery
-        if recovery is not None and recovery.since is not None:
-            if now >= recovery.since + self._longest_way:
-                return True
+        since = recovery.since if recovery is not None else None
+        if since is not None and now >= since + self._longest_way:
+            return True
         return is_due(self._ledger, now, self._settings.drift_check)
 
     def run(self, batch: Batch, applier: Applier) -> None:
