@@ -28,6 +28,7 @@ from syncd.core.feed import Body, Snapshot
 from syncd.core.mapper import MappingRules, SourceRules
 from syncd.core.rooms import RoomRule
 from syncd.core.settings import Settings
+from syncd.errors import ApiUnusable
 from syncd.ics import Locale, ParserPool
 from syncd.intake import CalendarSource, Elsewhere, Fetched, Prepare
 from syncd.ledger import Ledger, LedgerAddress
@@ -54,6 +55,7 @@ from syncd.sources.http import (
 )
 from syncd.tuya import LATEST_SIGNING_S, REGIONS, TuyaApi
 from syncd.tuya.apiclock import steady
+from syncd.tuya.codes import USED_UP
 from syncd.tuya.requests import RequestMade
 
 if TYPE_CHECKING:
@@ -355,8 +357,9 @@ def _api(
 
     def count_call(method: str) -> None:
         alive()
-        if metered:
-            ledger.calls.count(method, utc_now())
+        within = settings.monthly_calls or None
+        if metered and not ledger.calls.count(method, utc_now(), within):
+            raise ApiUnusable(USED_UP)
 
     def observe(request: RequestMade) -> None:
         if metered:

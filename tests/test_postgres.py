@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -28,14 +26,13 @@ from syncd.errors import (
     LedgerMisplaced,
     LedgerUnfit,
     NotDurable,
-    TermOver,
 )
 from syncd.ledger import Ledger, LedgerAddress
 from syncd.ledger.address import Durability
 from syncd.ledger.backup import back_up
 from syncd.ledger.booking_rows import encode_spec
 from syncd.ledger.history import StepFilter
-from tests.conftest import HANG_S, Office, ahead, engine_of
+from tests.conftest import Office, ahead, engine_of
 from tests.conftest import event as calendar_event
 from tests.postgres import statement
 from tests.postgres_keeper import Cluster, free_port
@@ -68,86 +65,18 @@ def name_in(address: LedgerAddress) -> str:
     return str(address.parsed.database)
 
 
-# One owner
+# One owner of each directory
 
 
-def test_a_second_owner_is_refused(here: LedgerAddress, there: LedgerAddress) -> None:
-    """On the same machine and on another one; whoever only looks or approves works beside it."""
+def test_a_directory_has_one_owner(here: LedgerAddress, there: LedgerAddress) -> None:
+    """A second process in the same directory is refused; one in its own works beside it."""
     with Ledger.open(here, owner=True) as ledger:
-        for address in (here, there):
-            with pytest.raises(LedgerLocked, match=f"Process {os.getpid()}"):
-                Ledger.open(address, owner=True)
+        with pytest.raises(LedgerLocked, match=f"Process {os.getpid()}"):
+            Ledger.open(here, owner=True)
         (stored,) = ledger.bookings.record(booked(), at=NOW, what="test")
-        with Ledger.open(there, owner=False) as beside:
+        with Ledger.open(there, owner=True) as beside:
             assert beside.bookings.current() == (stored,)
             beside.people.approve("c", NOW, "ann")
-    Ledger.open(there, owner=True).close()
-
-
-def test_the_next_owner_follows_a_killed_one(
-    here: LedgerAddress, there: LedgerAddress, postgres: Cluster
-) -> None:
-    """At once on its machine, as soon as its time is over elsewhere."""
-    code = (
-        "import sys, time; from pathlib import Path; from syncd.ledger import Ledger, LedgerAddress; "
-        "Ledger.open(LedgerAddress(sys.argv[1], own=Path(sys.argv[2])), owner=True); print(1, flush=True); "
-        "time.sleep(1000)"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", code, here.url, str(here.own)],
-        stdout=subprocess.PIPE,
-    ) as owner:
-        assert owner.stdout is not None
-        owner.stdout.readline()
-        owner.send_signal(signal.SIGKILL)
-    with pytest.raises(LedgerLocked, match="free within 30 seconds"):
-        Ledger.open(there, owner=True)
-    Ledger.open(here, owner=True).close()
-    statement(
-        postgres,
-        "UPDATE leases SET holder = 'x', place = 'elsewhere', expires_at = clock_timestamp() - interval '1 s'",
-        name_in(here),
-    )
-    Ledger.open(there, owner=True).close()
-
-
-def test_an_owner_that_was_followed_writes_nothing(
-    here: LedgerAddress, there: LedgerAddress, postgres: Cluster
-) -> None:
-    """Whoever was held up for too long learns it at the next write, and leaves nothing behind."""
-    first = Ledger.open(here, owner=True)
-    over = "UPDATE leases SET expires_at = clock_timestamp() - interval '1 s'"
-    statement(postgres, over, name_in(here))
-    with Ledger.open(there, owner=True) as second:
-        with pytest.raises(TermOver, match="took over"):
-            first.bookings.record(booked(), at=NOW, what="test")
-        assert second.bookings.current() == ()
-        first.close()
-        # The former owner ended its own term alone.
-        second.bookings.record(booked(), at=NOW, what="test")
-
-
-def test_a_take_over_waits_for_what_is_being_written(
-    here: LedgerAddress, there: LedgerAddress, postgres: Cluster
-) -> None:
-    """A transaction that passed the fence ends before another one is the owner."""
-    with Ledger.open(here, owner=True) as first, first._gate.writing():
-        statement(
-            postgres,
-            "UPDATE leases SET expires_at = clock_timestamp() - interval '1 s'",
-            name_in(here),
-        )
-        with ThreadPoolExecutor(1) as pool:
-            taking = pool.submit(Ledger.open, there, owner=True)
-            with pytest.raises(TimeoutError):
-                taking.result(0.3)
-            first._database._backend.commit(_connection_of(first))
-            taking.result(HANG_S).close()
-
-
-def _connection_of(ledger: Ledger) -> Any:
-    backend: Any = ledger._database._backend
-    return backend._in_use.connection
 
 
 # A server that cannot be used

@@ -24,6 +24,7 @@ import httpx
 import pytest
 import structlog
 
+from syncd.core.leases import Timing, Trust
 from syncd.core.listing import Listing
 from syncd.core.mark import Mark
 from syncd.core.occurrence import OccurrenceKey
@@ -46,6 +47,7 @@ from syncd.errors import (
 )
 from syncd.sandbox import Sandbox, SandboxSettings, parse_fault
 from syncd.tuya import BookingRules, Room, TuyaApi, payload
+from syncd.tuya.apiclock import steady
 from syncd.tuya.signing import sign
 from syncd.tuya.transport import Gate, WriteNotArmed
 from tests.conftest import HANG_S
@@ -248,6 +250,8 @@ class Scene:
         count_call: Callable[[str], None] = lambda _method: None,
         budget_left: Callable[[], int | None] = lambda: None,
         clock: Callable[[], float] = time.time,
+        elapsed: Callable[[], float] = steady,
+        trusted: Callable[[], bool] = lambda: True,
     ) -> TuyaApi:
         client = TuyaApi(
             endpoint=url,
@@ -258,6 +262,8 @@ class Scene:
             count_call=count_call,
             budget_left=budget_left,
             clock=clock,
+            elapsed=elapsed,
+            trusted=trusted,
         )
         self.stack.callback(client.close)
         return client
@@ -335,6 +341,72 @@ def item(
 def page(*items: object, more: object = False, **fields: object) -> bytes:
     """A page of a list."""
     return said(result={"total": 1000, "has_more": more, "list": list(items), **fields})
+
+
+# --- Who may ask ---
+
+
+def test_who_is_not_trusted_sends_nothing(scene: Scene) -> None:
+    """No question, no write and no question for a token: whoever writes now has its own."""
+    server = scene.server(said(result=RESERVATION_ID))
+    client = scene.client(server.url, trusted=lambda: False)
+    other = scene.client(server.url)
+    asked = other.time()
+    before = len(server.tokens)
+    for call in (
+        client.time,
+        lambda: client.get("1"),
+        lambda: client.create(SPEC, MARK, asked=asked),
+    ):
+        with client.armed(), pytest.raises(ApiUnusable, match="lease"):
+            call()
+    assert server.requests == []
+    assert len(server.tokens) == before
+    assert client.calls == {"GET": 0, "POST": 0, "PUT": 0}
+
+
+@pytest.mark.parametrize(
+    "place", ["before the call", "while it is counted", "while it is signed"]
+)
+def test_a_machine_that_slept_sends_nothing_more(scene: Scene, place: str) -> None:
+    """Trust counts the time of a suspend, wherever between the intent and the last look it was."""
+    slept_s = 0.0
+    sleeps_at = ""
+
+    def elapsed() -> float:
+        return steady() + slept_s
+
+    def pass_by(here: str) -> None:
+        nonlocal slept_s
+        if here == sleeps_at:
+            slept_s += 3600
+
+    def secret() -> str:
+        pass_by("while it is signed")
+        return SECRET
+
+    trust = Trust(Timing(), elapsed)
+    trust.extend(elapsed())
+    server = scene.server(said(result=RESERVATION_ID))
+    client = scene.client(
+        server.url,
+        secret=secret,
+        count_call=lambda _method: pass_by("while it is counted"),
+        elapsed=elapsed,
+        trusted=trust.lasts,
+    )
+    with client.armed():
+        client.create(SPEC, MARK, asked=client.time())
+        assert len(server.requests) == 1
+        asked = client.time()
+        sleeps_at = place
+        pass_by("before the call")
+        with pytest.raises((ApiUnusable, NotExecuted)):
+            client.create(SPEC, MARK, asked=asked)
+        with pytest.raises(ApiUnusable, match="lease"):
+            client.get("1")
+    assert len(server.requests) == 1
+    assert len(server.tokens) == 1
 
 
 # --- The signature ---

@@ -103,11 +103,14 @@ class DriftCheck:
         self._records = records
         self._canceller = canceller
 
-    def inspect(self, meetings: Sequence[Meeting], now: datetime) -> None:
+    def inspect(
+        self, meetings: Sequence[Meeting], now: datetime, *, may_arrive: bool = False
+    ) -> None:
         """Compare all reservations with all bookings; raise `ApiUnusable`.
 
         It takes over what people and approvers did to our reservations, and reservations of ours that the
         ledger has lost; it cancels duplicates where the mode allows it.
+        `may_arrive`: a request of which nothing is known may still, so that the list does not prove everything.
         """
         known = self._bookings.current()
         window = Window.ahead(now, self._settings.horizon)
@@ -120,7 +123,7 @@ class DriftCheck:
         if are_changed:
             known = self._bookings.current()
         self._take_over_lost(known, listing, meetings, now)
-        self._note_comparison(listing, now)
+        self._note_comparison(listing, now, may_arrive=may_arrive)
 
     def look_for(
         self, meetings: Sequence[Meeting], now: datetime
@@ -273,10 +276,12 @@ class DriftCheck:
         there = self._api.get(booking.reservation_id or "")
         return there is not None and there.live
 
-    def _note_comparison(self, listing: Listing, now: datetime) -> None:
+    def _note_comparison(
+        self, listing: Listing, now: datetime, *, may_arrive: bool
+    ) -> None:
         """Record that ledger and API were compared, and whether that proves what is not booked."""
         facts = self._ledger.facts
-        if listing.trouble and is_unproven(self._ledger):
+        if may_arrive or (listing.trouble and is_unproven(self._ledger)):
             facts.set(UNPROVEN_AT, now)
         else:
             self._bookings.mark_adopted(now)

@@ -14,18 +14,22 @@ from datetime import datetime
 from types import TracebackType
 from typing import Self
 
-from syncd.errors import LedgerBusy, LedgerError, TermOver
+from syncd.errors import LedgerAway, LedgerBusy, LedgerError
 from syncd.ledger.address import LedgerAddress
 from syncd.ledger.bookings import Bookings, prune_bookings
 from syncd.ledger.database import Database
 from syncd.ledger.facts import Facts
 from syncd.ledger.feed_entries import FeedEntries
+from syncd.ledger.fence import Fence
 from syncd.ledger.gate import Calls, WritingGate, prune_calls
 from syncd.ledger.history import History, HistoryEntry
 from syncd.ledger.latency import ChangeLatency
-from syncd.ledger.measurements import Measurements
+from syncd.ledger.leases import LeaseStore, prune_terms
+from syncd.ledger.local_notes import LocalNotes
+from syncd.ledger.measurements import CounterName, Measurements
 from syncd.ledger.notices import NoticeStore
 from syncd.ledger.operation import Operation
+from syncd.ledger.paid_calls import PaidCalls
 from syncd.ledger.people import (
     Approval,
     People,
@@ -60,11 +64,14 @@ class Ledger:
 
     def __init__(self, database: Database, *, owner: bool) -> None:
         self._database = database
-        self.calls = Calls(database)
+        # Of a shared one others go on with the count at any moment.
+        paid = owner and database.is_shared
+        self.calls = PaidCalls(database) if paid else Calls(database)
         self.measurements = Measurements(database)
         self._gate = WritingGate(database, self.calls, self.measurements)
-        # Nobody but the owner sets any, and they are asked for again and again.
-        self.facts = Facts(database, self._gate, cached=owner)
+        # Nobody but the owner of a file sets any, and they are asked for again and again.
+        alone = owner and not database.is_shared
+        self.facts = Facts(database, self._gate, cached=alone)
         self.bookings = Bookings(database, self._gate, self.facts, is_owner=owner)
         self.history = History(database)
         self.timetable = Timetable(database)
@@ -107,6 +114,39 @@ class Ledger:
         )
         return cls(database, owner=owner)
 
+    @property
+    def is_shared(self) -> bool:
+        """Return whether several machines reach it."""
+        return self._database.is_shared
+
+    @property
+    def name(self) -> str:
+        """Return what it is called in what people read."""
+        return self._database.address.name
+
+    def lease_store(self, lease: str) -> LeaseStore:
+        """Return the store of a lease and of the members; of a shared ledger."""
+        return LeaseStore(self._database, lease)
+
+    def local_notes(self) -> LocalNotes:
+        """Return what this machine remembers of a shared ledger that this process owns here."""
+        return LocalNotes(self._database.address)
+
+    def begin_term(self, fence: Fence | None, *, recovering: bool = False) -> None:
+        """Write for a term of the lease of a shared ledger from now on; None: leave that to others again.
+
+        What others wrote meanwhile counts. `recovering`: the ledger may lack what it had, so nothing is
+        created before that is settled (`Bookings.recovery`). Raises `LedgerError`.
+        """
+        self._gate.fence = fence
+        if fence is not None:
+            self.measurements.add(CounterName.LEASE_TAKEOVERS)
+            self.bookings.begin_term(recovering=recovering)
+
+    def note_refusal(self) -> None:
+        """Count that the fence kept something from being written."""
+        self.measurements.add(CounterName.FENCE_REFUSALS)
+
     def prune(self, before: datetime, *, unseen_before: datetime | None = None) -> int:
         """Forget what has been over since before a moment; returns the number of bookings forgotten.
 
@@ -118,6 +158,8 @@ class Ledger:
             forgotten = prune_bookings(connection, before, unseen_before or before)
             prune_calls(connection, before)
             prune_people(connection, before)
+            if self.is_shared:
+                prune_terms(connection, before)
         self.bookings.note_progress()
         return forgotten
 
@@ -144,10 +186,8 @@ class Ledger:
     def close(self) -> None:
         """Store what is still in memory and give up ownership; closing twice does no harm."""
         try:
-            if self.calls.wait_for_a_write or self.measurements.wait_for_a_write:
-                with self._gate.writing():
-                    pass
-        except (LedgerBusy, TermOver):
+            self._gate.store_counts()
+        except (LedgerAway, LedgerBusy):
             pass  # whoever waited for it before was told; a few calls are not counted
         except LedgerError:
             if not self._is_lost():

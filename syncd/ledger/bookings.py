@@ -39,11 +39,11 @@ from syncd.core.cause import AS_THE_BOOKING_SAYS, Cause
 from syncd.core.occurrence import OccurrenceKey
 from syncd.core.reasons import REFUSALS
 from syncd.core.totals import Totals
-from syncd.errors import LedgerError
+from syncd.errors import LedgerError, TermOver
 from syncd.ledger import booking_rows, counts, tables
 from syncd.ledger.booking_rows import read_booking
 from syncd.ledger.database import Database
-from syncd.ledger.facts import ADOPTED_AT, BACKED_UP_AT, Facts
+from syncd.ledger.facts import ADOPTED_AT, BACKED_UP_AT, RECOVERY, Facts, Recovery
 from syncd.ledger.feed_entries import note_told
 from syncd.ledger.gate import WritingGate
 from syncd.ledger.history import (
@@ -83,13 +83,8 @@ class Bookings:
         self._is_owner = is_owner
         # What was counted last, by its name, with what it depends on.
         self._counts: dict[str, tuple[object, Any]] = {}
-        # The progress stands beside the database too: a copy that knows less than was known is an old one,
-        # and one without it came from elsewhere; a backup says so itself.
-        progress = database.progress
-        latest = self._latest_history()
-        came_from_elsewhere = latest > 0 and progress == 0
-        is_backup = facts.get(BACKED_UP_AT) is not None
-        self._is_old_copy = progress > latest or came_from_elsewhere or is_backup
+        self._latest = 0  # the last line of history that this process knows of
+        self._is_old_copy = self._looks_like_an_old_copy()
 
     @property
     def fresh(self) -> bool:
@@ -97,12 +92,30 @@ class Bookings:
 
         No booking is remembered and none was looked for; or it is an old copy that was put back.
         """
-        if self._is_old_copy:
+        if self._is_old_copy or self.recovery is not None:
             return True
         if self._facts.get(ADOPTED_AT) is not None:
             return False
         any_generation = select(tables.generations.c.highest).limit(1)
         return self._database.scalar(any_generation) is None
+
+    @property
+    def recovery(self) -> Recovery | None:
+        """Return that a shared ledger may lack what it had, because its database was put back; else None."""
+        return self._facts.get(RECOVERY) if self._database.is_shared else None
+
+    def note_recovery(self, recovery: Recovery | None) -> None:
+        """Record since when the ledger may lack what it had; None: that it is settled."""
+        self._facts.set(RECOVERY, recovery)
+
+    def begin_term(self, *, recovering: bool) -> None:
+        """Take as known what others wrote, for a term on a shared ledger; `recovering` as for the ledger."""
+        self._counts = {}
+        self._is_old_copy = self._looks_like_an_old_copy()
+        self._latest = self._latest_history()
+        knows_less = self._database.progress > self._latest and self.recovery is None
+        if recovering or knows_less:
+            self.note_recovery(Recovery())
 
     def mark_adopted(self, at: datetime) -> None:
         """Record that the API was asked what is booked already."""
@@ -285,8 +298,10 @@ class Bookings:
         `cause` says why it was done and who decided it.
         Durable when it returns. Returns them as stored, with row number and `updated_at`, in their order.
         Raises `LedgerError` when another current booking holds the meeting's room, mark or reservation.
+        On a shared ledger raises `TermOver` when this process may not write any more.
         """
-        with self._gate.writing() as connection:
+        asks = any(booking.in_doubt for booking in bookings)
+        with self._gate.writing(asks=asks) as connection:
             numbers = self._store(connection, bookings, at, updated_at=at)
             stored: list[Booking] = []
             for booking, number in zip(bookings, numbers, strict=True):
@@ -296,6 +311,9 @@ class Bookings:
                 stored.append(known)
             step = HistoryStep(at, what, detail, cause)
             latest = add_entries(connection, stored, step)
+            if self._database.is_shared and stored:
+                self._require_progress(latest)
+        self._latest = latest or self._latest
         if latest and not self._is_old_copy:
             self._database.progress = latest
         return tuple(stored)
@@ -317,6 +335,26 @@ class Bookings:
             self._database.progress = self._latest_history()
 
     # Inside
+
+    def _looks_like_an_old_copy(self) -> bool:
+        """Tell whether the ledger is a copy that was put back.
+
+        The progress stands beside the database too: a copy that knows less than was known is an old one,
+        and one without it came from elsewhere; a backup says so itself.
+        """
+        progress = self._database.progress
+        latest = self._latest_history()
+        came_from_elsewhere = latest > 0 and progress == 0
+        is_backup = self._facts.get(BACKED_UP_AT) is not None
+        return progress > latest or came_from_elsewhere or is_backup
+
+    def _require_progress(self, latest: int) -> None:
+        """Raise `TermOver` when a new line of history is not beyond the last one: the ledger was put back."""
+        if latest <= self._latest:
+            raise TermOver(
+                "The ledger knows less than this process recorded in it: an older state of its database was put "
+                "back meanwhile; nothing more is sent until the API was asked what is booked."
+            )
 
     def _counted(self, what: str, over: object, count: Callable[[Connection], T]) -> T:
         """Return what was counted last over the same, or count it if something was written since.

@@ -109,6 +109,7 @@ class Database:
     ) -> None:
         """Open it; see `syncd.ledger.Ledger.open`."""
         self._is_owner = owner
+        self.address = address
         self._backend: Backend
         if address.is_shared:
             # Its driver takes a moment and some memory, which who keeps a file is spared.
@@ -252,8 +253,6 @@ class Database:
                 f"The ledger {self._where} was written by an earlier version of syncd: "
                 "start this version's `syncd run` or `syncd once` first, which converts it."
             )
-        elif self.is_shared:
-            self._backend.hold()  # nobody works on it while it is converted
         if self._backend.converted_aside() and self._revision() == migrations.HEAD:
             return
         self._upgrade()

@@ -136,6 +136,25 @@ UNPROVEN_AT = _moment("unproven")
 UNREAD_SINCE = _moment("unread_since")
 """Since when reservations are written of which some are not read back yet; no value when all are."""
 
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """That a shared ledger may lack what it had; `since` a moment of the API's clock, None before it was asked."""
+
+    since: datetime | None = None
+
+
+def _encode_recovery(recovery: Recovery) -> str:
+    return "unsettled" if recovery.since is None else recovery.since.isoformat()
+
+
+def _decode_recovery(text: str) -> Recovery:
+    return Recovery(None if text == "unsettled" else datetime.fromisoformat(text))
+
+
+RECOVERY = Fact("recovery", _encode_recovery, _decode_recovery)
+"""No value when the ledger lacks nothing that it had."""
+
 JUDGED_AT = _moment("judged_at")
 """When it was last judged which events are over."""
 

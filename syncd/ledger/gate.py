@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Executable, TableClause, delete, func, select
 
 from syncd.ledger import tables
 from syncd.ledger.database import Database
+from syncd.ledger.fence import Fence
 from syncd.ledger.measurements import Measurements
 
 _ADD_CALLS = text(
@@ -36,17 +37,25 @@ class Calls:
         # Held while counted calls are neither here nor there.
         self._storing = threading.RLock()
 
-    def count(self, method: str, at: datetime) -> None:
-        """Count one call.
+    def count(self, method: str, at: datetime, within: int | None = None) -> bool:  # noqa: ARG002
+        """Count one call; return True: that no more than `within` are made, the caller saw before.
 
         It never touches the disk: nothing may come between an answer and its record.
         """
+        self.add(month_of(at), method, 1)
+        return True
+
+    def add(self, month: str, method: str, more: int) -> None:
+        """Count calls of a month until the next write; below zero: take them off."""
         with self._counting:
-            self._unstored[_month(at), method] += 1
+            self._unstored[month, method] += more
+
+    def give_back(self) -> None:
+        """Do nothing: none is counted that was not made."""
 
     def in_month(self, at: datetime) -> int:
         """Return how many calls were made in the calendar month of a moment."""
-        month = _month(at)
+        month = month_of(at)
         c = tables.calls.c
         query = select(func.sum(c.count)).where(c.month == month)
         with self._storing, self._counting:
@@ -77,7 +86,11 @@ class Calls:
 
 
 class WritingGate:
-    """Begins the writing transactions of all stores."""
+    """Begins the writing transactions of all stores.
+
+    `fence` is that of the term in which this process writes on a shared ledger. None: it has none, because
+    the ledger is a file, or because this process leaves to others what only one may do.
+    """
 
     def __init__(
         self, database: Database, calls: Calls, measurements: Measurements
@@ -87,22 +100,36 @@ class WritingGate:
         self._measurements = measurements
         self.changes = 0
         """How often this process wrote about bookings, or deferred UIDs."""
+        self.fence: Fence | None = None
 
     @contextlib.contextmanager
-    def writing(self) -> Iterator[Connection]:
+    def writing(
+        self, *, asks: bool = False, fenced: bool = True
+    ) -> Iterator[Connection]:
         """Begin a transaction; it is on disk when the block ends, and undone when it raises.
 
         What was counted and measured since the last one is stored besides.
+        `asks`: an intent is written, after which a request leaves. Raises `TermOver` when the term of this
+        process is over, unless it is not `fenced`, because it adds to what others add to as well.
         """
         with (
             self._calls.taken() as counted,
             self._measurements.stored_with() as measured,
             self._database.writing() as connection,
         ):
+            if fenced and self.fence is not None:
+                self.fence.require(connection, asks=asks)
             yield connection
             if counted:
-                _add_calls(connection, counted)
+                add_calls(connection, counted)
             measured.store(connection)
+
+    def store_counts(self) -> None:
+        """Store what was counted and measured, also after the term of this process."""
+        self._calls.give_back()
+        if self._calls.wait_for_a_write or self._measurements.wait_for_a_write:
+            with self.writing(fenced=False):
+                pass
 
     def execute(
         self,
@@ -123,11 +150,11 @@ class WritingGate:
 
 def prune_calls(connection: Connection, before: datetime) -> None:
     """Forget the calls of the months before that of a moment."""
-    is_old = tables.calls.c.month < _month(before)
+    is_old = tables.calls.c.month < month_of(before)
     connection.execute(delete(tables.calls).where(is_old))
 
 
-def _add_calls(connection: Connection, counted: Mapping[tuple[str, str], int]) -> None:
+def add_calls(connection: Connection, counted: Mapping[tuple[str, str], int]) -> None:
     """Add calls, counted by month and method, to those that are stored."""
     lines: list[dict[str, object]] = []
     for (month, method), more in counted.items():
@@ -135,6 +162,7 @@ def _add_calls(connection: Connection, counted: Mapping[tuple[str, str], int]) -
     connection.execute(_ADD_CALLS, lines)
 
 
-def _month(at: datetime) -> str:
+def month_of(at: datetime) -> str:
+    """Return the calendar month of a moment (UTC), as calls are counted by it."""
     in_utc = at.astimezone(UTC)
     return in_utc.strftime("%Y-%m")

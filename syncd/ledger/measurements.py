@@ -33,6 +33,8 @@ class CounterName(StrEnum):
     API_REQUESTS = "api_requests"  # operation, result
     CYCLES = "cycles"  # outcome
     NOTICES = "notices"  # channel, result
+    LEASE_TAKEOVERS = "lease_takeovers"
+    FENCE_REFUSALS = "fence_refusals"
 
 
 class HistogramName(StrEnum):

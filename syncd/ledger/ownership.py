@@ -63,19 +63,6 @@ class Ownership:
         line = f"{os.getpid():<{_PID_WIDTH}}\n"
         os.pwrite(descriptor, line.encode(), 0)
 
-    @property
-    def place(self) -> str:
-        """Return what tells this lock from any other on any machine; empty where nothing does.
-
-        Only one process at a time holds the lock of a place. A kernel is told by when it was started.
-        """
-        try:
-            started = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-            found = self._file.stat()
-        except OSError:
-            return ""
-        return f"{started}:{found.st_dev}:{found.st_ino}"
-
     def write_progress(self, number: int) -> None:
         """Keep a number; not synchronised: a power cut may leave an earlier one, which does no harm."""
         if self._descriptor is not None:
@@ -110,6 +97,19 @@ def read_progress(database: Path) -> int:
             if held is None:  # closing one of two would drop the lock
                 os.close(descriptor)
     return _number_in(written) or 0
+
+
+def place_of(file: Path) -> str:
+    """Return what tells a lock file from any other on any machine; empty where nothing does.
+
+    Only one process at a time holds the lock of a place. A kernel is told by when it was started.
+    """
+    try:
+        started = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        found = file.stat()
+    except OSError:
+        return ""
+    return f"{started}:{found.st_dev}:{found.st_ino}"
 
 
 def lock_file(database: Path) -> Path:

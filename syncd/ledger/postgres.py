@@ -32,7 +32,6 @@ from syncd.errors import (
 )
 from syncd.ledger.address import LedgerAddress
 from syncd.ledger.files import create_private, file_errors
-from syncd.ledger.owner_lease import OwnerLease
 from syncd.ledger.ownership import Ownership, read_progress
 from syncd.ledger.postgres_settings import require_fit, require_safe_commit
 from syncd.ledger.refusals import told_refusal
@@ -60,6 +59,9 @@ _BEGIN_WRITING = text(
     "current_setting('synchronous_commit') AS synchronous_commit, pg_is_in_recovery() AS is_standby, "
     "current_setting('synchronous_standby_names') AS standbys"
 )
+# The term of who works by the former schema is over at once; who wants the lease waits until its trust is too.
+_HAS_LEASES = text("SELECT to_regclass('leases') IS NOT NULL")
+_END_TERMS = text("UPDATE leases SET holder = '', term = ''")
 _VERSION = text("SELECT pg_current_snapshot()::text")
 
 # By the beginning of the SQLSTATE (Appendix A of PostgreSQL's manual).
@@ -112,7 +114,6 @@ class PostgresBackend:
         self._in_use = threading.local()
         # A second owner of this directory is told at once.
         self._ownership = Ownership(address.beside(""), self.where) if owner else None
-        self._lease: OwnerLease | None = None
         self._engine = _engine(address)
         self._reader = self._engine.execution_options(
             isolation_level="REPEATABLE READ", postgresql_readonly=True
@@ -136,14 +137,7 @@ class PostgresBackend:
             self._ownership.write_progress(number)
 
     def begin(self, *, writes: bool) -> Connection:
-        """Return a connection in a transaction that sees one state, or that is fenced if it writes."""
-        connection = self._begun(writes=writes)
-        if writes and self._lease is not None:
-            with _closed_on_error(connection):
-                self._lease.fence(connection)
-        return connection
-
-    def _begun(self, *, writes: bool) -> Connection:
+        """Return a connection in a transaction, which sees one state if it only reads."""
         held: Connection | None = getattr(self._in_use, "connection", None)
         # Behind a pool of one a transaction in another one would wait for itself.
         assert held is None or held.closed, "a transaction within another one"
@@ -225,17 +219,14 @@ class PostgresBackend:
         return False
 
     def lock_schema(self, connection: Connection) -> None:
-        """Let nobody else change the schema until the end of the transaction."""
+        """Let nobody else change the schema, and nobody write by the former one, until the end and after it."""
         lock = text(f"SELECT pg_advisory_xact_lock({_SCHEMA_LOCK})")
         connection.execute(lock)
+        if connection.execute(_HAS_LEASES).scalar():
+            connection.execute(_END_TERMS)
 
     def hold(self) -> None:
-        """Become the owner, unless this is it already; raises `LedgerLocked` naming another one."""
-        if self._lease is None and self._ownership is not None:
-            place = self._ownership.place
-            lease = OwnerLease(self._unfenced, self.where, place)
-            lease.take()
-            self._lease = lease
+        """Do nothing: of a shared ledger who writes is told by a lease (`syncd.ledger.holding`)."""
 
     def size(self, connection: Connection) -> int:
         """Return how many bytes the database takes."""
@@ -250,19 +241,10 @@ class PostgresBackend:
         return file
 
     def close(self) -> None:
-        """Close it and give up ownership; closing twice does no harm."""
-        if self._lease is not None:
-            self._lease.give_up()
+        """Close it and let go of the directory of this machine; closing twice does no harm."""
         self._engine.dispose()
         if self._ownership is not None:
             self._ownership.give_up()
-
-    @contextlib.contextmanager
-    def _unfenced(self) -> Iterator[Connection]:
-        """Begin a transaction that writes about the ownership itself."""
-        with self._told(), self._begun(writes=True) as connection:
-            yield connection
-            self.commit(connection)
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:

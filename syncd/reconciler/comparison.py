@@ -7,19 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
+
+import structlog
 
 from syncd.apply.applier import Applier
 from syncd.apply.drift import DriftCheck, is_due, is_unproven
 from syncd.apply.questions import Questions, count_leftovers
+from syncd.apply.records import GRACE
 from syncd.core.changes import Create, Plan
 from syncd.core.meeting import Meeting
 from syncd.core.occurrence import Window
 from syncd.core.reasons import Reason
 from syncd.core.settings import Settings
+from syncd.ledger.facts import UNPROVEN_AT, Recovery
 from syncd.reconciler.planning import Batch, Decided, Planning
 from syncd.reconciler.ports import Ledger
 from syncd.reconciler.preview import UNPROVEN
+
+log = structlog.get_logger(__name__)
 
 
 class Comparison:
@@ -40,16 +46,23 @@ class Comparison:
         self._planning = planning
         self._clock = clock
         self.was_made = False
+        self.due_at: datetime | None = None
+        """When what was put off until nothing can arrive any more is to be planned again."""
         self._latest: datetime | None = None  # the latest present that a cycle saw
 
     def is_due(self, now: datetime) -> bool:
-        """Tell whether to compare; remember the present.
+        """Tell whether to compare at the beginning of a cycle; remember the present.
 
         A clock that ran ahead may have taken meetings for over that are still to come.
         """
+        self.due_at = None
         latest = self._latest
         self._latest = now
         if latest is not None and now < latest:
+            return True
+        recovery = self._ledger.bookings.recovery
+        since = recovery.since if recovery is not None else None
+        if since is not None and now >= since + self._longest_way:
             return True
         return is_due(self._ledger, now, self._settings.drift_check)
 
@@ -60,10 +73,16 @@ class Comparison:
         """
         applier.read_back()
         self.was_made = True
+        recovered_at = self._recovered_at()
+        may_arrive = recovered_at is not None and self._is_ahead(recovered_at)
         now = self._clock()
         window = Window.ahead(now, self._settings.horizon)
         meetings = batch.desired.meetings(window.reach)
-        self._drift_check(applier).inspect(meetings, now)
+        self._drift_check(applier).inspect(meetings, now, may_arrive=may_arrive)
+        is_unknown = self._ledger.facts.get(UNPROVEN_AT) is not None
+        if recovered_at is not None and not is_unknown:
+            self._ledger.bookings.note_recovery(None)
+            log.info("the ledger has what was lost")
 
     def without_what_is_booked(
         self, decided: Decided, applier: Applier, *, compared: bool
@@ -74,9 +93,18 @@ class Comparison:
         A state that was put back whole, from a backup or with its machine, looks like the latest one; so a
         process looks before its first creates.
         While there are strays, one may be of a meeting that a source shows again after it could not be read.
+        While a ledger that was put back may lack what was sent, nothing is created; then everything is compared.
         """
         if not _wanted(decided.plan):
             return decided
+        recovered_at = self._recovered_at()
+        if recovered_at is not None:
+            if self._is_ahead(recovered_at):
+                return _put_off_until(recovered_at, decided)
+            if not compared:
+                self.run(decided.batch, applier)
+                compared = True
+                decided = self._planning.decide(decided.batch)
         is_proven = not is_unproven(self._ledger)
         strays, _duplicates = count_leftovers(self._ledger.facts)
         if strays and not compared:
@@ -95,6 +123,39 @@ class Comparison:
         plan = decided.plan.put_off(hidden, Reason.UNPROVEN, UNPROVEN)
         return replace(decided, plan=plan)
 
+    def _recovered_at(self) -> datetime | None:
+        """Return when no request can arrive any more that a ledger which was put back does not know of.
+
+        None if it lacks nothing. It counts from when this was asked first after that; raise `ApiUnusable`.
+        """
+        bookings = self._ledger.bookings
+        recovery = bookings.recovery
+        if recovery is None:
+            return None
+        since = recovery.since
+        if since is None:
+            since = self._api.time().latest
+            bookings.note_recovery(Recovery(since))
+            log.warning(
+                "the ledger was put back",
+                message="What was recorded last may be lost: nothing is created before the API was asked.",
+            )
+        return since + self._longest_way
+
+    @property
+    def _longest_way(self) -> timedelta:
+        """Return how long a request may take from its intent until it arrives."""
+        settings = self._settings
+        return settings.signing_limit + settings.request_validity + GRACE
+
+    def _is_ahead(self, at: datetime) -> bool:
+        """Tell whether a moment of the API's clock is to come; if so a cycle is due then."""
+        left = at - self._api.time().earliest
+        if left <= timedelta():
+            return False
+        self.due_at = self._clock() + left
+        return True
+
     def _drift_check(self, applier: Applier) -> DriftCheck:
         return DriftCheck(
             api=self._api,
@@ -103,6 +164,17 @@ class Comparison:
             records=applier.records,
             canceller=applier.canceller,
         )
+
+
+def _put_off_until(at: datetime, decided: Decided) -> Decided:
+    """Return a plan in which every create waits, because one of the same meeting may still arrive."""
+    wanted = {meeting.key for meeting in _wanted(decided.plan)}
+    sentence = (
+        "The database of the ledger was put back, so a request that was sent before may be lost to it: this is "
+        f"booked after {at:%H:%M:%S} UTC, when none can arrive any more and the API was asked once more."
+    )
+    plan = decided.plan.put_off(wanted, Reason.UNPROVEN, sentence)
+    return replace(decided, plan=plan)
 
 
 def _wanted(plan: Plan) -> list[Meeting]:

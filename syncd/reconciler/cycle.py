@@ -230,7 +230,11 @@ class Reconciler:
     @property
     def due_at(self) -> datetime | None:
         """Return when a cycle is due although no source is; None before the first one."""
-        return self._reporter.due_at
+        due_at = self._reporter.due_at
+        awaited = self._comparison.due_at
+        if due_at is None or awaited is None:
+            return due_at
+        return min(due_at, awaited)
 
     @property
     def put_off(self) -> Collection[str]:

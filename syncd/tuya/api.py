@@ -66,7 +66,8 @@ class TuyaApi:
     `timeout_s` bounds connecting and each wait for data; an answer as a whole may take three times as long.
     `count_call` is called with the method before each request, `budget_left` returns the calls that are
     left this month or None when they are not metered, `clock` returns epoch seconds, `elapsed` seconds that
-    only go forward, as fast as the API's time; `observe` is told of each request that was made.
+    only go forward, as fast as the API's time; `observe` is told of each request that was made, and `trusted`
+    asked before each whether it is for this process to make it.
     Raises `ConfigError` when endpoint or client id cannot be used; that the environment's proxy or its list
     of authorities cannot be used is found out by the first call, which is `ApiUnusable` then.
     """
@@ -84,6 +85,7 @@ class TuyaApi:
         clock: Callable[[], float] = time.time,
         elapsed: Callable[[], float] = steady,
         observe: Callable[[RequestMade], None] = lambda _request: None,
+        trusted: Callable[[], bool] = lambda: True,
     ) -> None:
         def opened() -> Channel:
             from syncd.tuya.channel import Channel
@@ -99,6 +101,7 @@ class TuyaApi:
                 clock=clock,
                 elapsed=elapsed,
                 observe=observe,
+                trusted=trusted,
             )
 
         self._lazy = LazyChannel(opened)

@@ -69,10 +69,11 @@ class Channel:
         clock: Callable[[], float],
         elapsed: Callable[[], float] = steady,
         observe: Callable[[RequestMade], None] = lambda _request: None,
+        trusted: Callable[[], bool] = lambda: True,
     ) -> None:
         self._clock = clock
         self._api_clock = ApiClock(elapsed)
-        self._gate = Gate(endpoint, count_call, budget_left)
+        self._gate = Gate(endpoint, count_call, budget_left, trusted)
         self._client = SigningClient(
             endpoint=endpoint,
             client_id=client_id,
@@ -247,11 +248,13 @@ class Channel:
         while True:
             token = "" if for_token else self._token.current()
             self._pace.take_turn()
-            # First the time that is signed, then the look at the deadline: a process that sleeps between the
-            # two, or after them, sends a request that is as old as its sleep was long, and is refused.
+            # First the time that is signed, then the looks at the deadline and at the lease: a process that
+            # sleeps between them, or after them, sends a request that is as old as its sleep was long, and is
+            # refused.
             t = self._client.time_to_sign()
             if deadline is not None:
                 deadline.require()
+            self._gate.require_trust()
             answer = self._client.send(method, path, query, body, token, t)
             if not answer.code:
                 return answer.result

@@ -22,6 +22,13 @@ TOO_FREQUENT = 1199
 """Requests are too frequent; HTTP status 429 is read as this code."""
 
 
+USED_UP = (
+    "this month's calls (api.monthly_calls) are used up; nothing was changed; "
+    "raise api.monthly_calls if the cloud plan has more, or wait for next month"
+)
+"""What is said when a call would be beyond what the cloud plan allows."""
+
+
 class Remedy(Enum):
     """What to do before a refused request is worth repeating."""
 

@@ -20,6 +20,7 @@ import httpx
 
 from syncd.errors import ApiUnusable, ConfigError
 from syncd.trust import Untrustworthy, verifying_context
+from syncd.tuya.codes import USED_UP
 from syncd.urls import UnusableUrl, parsed_url, web_url
 
 CONNECTIONS = 8
@@ -35,7 +36,8 @@ class WriteNotArmed(RuntimeError):
 class Gate(httpx.BaseTransport):
     """The transport of the one endpoint; `calls` counts requests by method.
 
-    `count_call` and `budget_left` are never asked by two threads at once.
+    `count_call` and `budget_left` are never asked by two threads at once; `count_call` may raise.
+    `trusted` tells whether this process may ask the API now.
     Raises `ConfigError` when the endpoint, or the environment's proxy or list of authorities, cannot be used.
     """
 
@@ -44,10 +46,12 @@ class Gate(httpx.BaseTransport):
         endpoint: str,
         count_call: Callable[[str], None],
         budget_left: Callable[[], int | None],
+        trusted: Callable[[], bool] = lambda: True,
     ) -> None:
         self._connections = _connections(endpoint)
         self._count_call = count_call
         self._budget_left = budget_left
+        self._trusted = trusted
         self._lock = threading.Lock()
         self._armed = 0
         self.calls: Counter[str] = Counter({"GET": 0, "POST": 0, "PUT": 0})
@@ -71,21 +75,30 @@ class Gate(httpx.BaseTransport):
             )
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Pass a request on, if it may pass; raise `ApiUnusable` when no calls are left this month."""
+        """Pass a request on, if it may pass.
+
+        Raises `ApiUnusable` when no calls are left this month, or another process makes them.
+        """
         self.require_armed(request.method)
         with self._lock:
             self._require_budget()
             self.calls[request.method] += 1
             self._count_call(request.method)
+            self.require_trust()  # last of all: to count may take a while
         return self._connections.handle_request(request)
+
+    def require_trust(self) -> None:
+        """Raise `ApiUnusable` when it is not this process that may ask the API now."""
+        if not self._trusted():
+            raise ApiUnusable(
+                "another process may be the one that asks the API now, because this one could not prolong its "
+                "lease of the ledger; nothing was changed; `syncd status` shows who writes"
+            )
 
     def _require_budget(self) -> None:
         left = self._budget_left()
         if left is not None and left <= 0:
-            raise ApiUnusable(
-                "this month's calls (api.monthly_calls) are used up; nothing was changed; "
-                "raise api.monthly_calls if the cloud plan has more, or wait for next month"
-            )
+            raise ApiUnusable(USED_UP)
 
     def close(self) -> None:
         """Close the connections."""

@@ -13,10 +13,10 @@ _IS_OPEN = (
 
 
 def upgrade() -> None:
-    """Bring order, sizes and statistics to what the queries of the ledger rest on, and make room for an owner."""
+    """Bring order, sizes and statistics to what the queries of the ledger rest on, and make room for members."""
     if op.get_bind().dialect.name != "postgresql":
         return
-    _have_an_owner()
+    _have_members()
     _order_texts_by_bytes()
     _keep_index_rows_short()
     _find_what_is_open()
@@ -60,14 +60,40 @@ def _find_what_is_open() -> None:
     op.execute(f"CREATE STATISTICS open_share ON ({_IS_OPEN}) FROM bookings")
 
 
-def _have_an_owner() -> None:
-    """Add the table of who owns the ledger until when."""
+def _have_members() -> None:
+    """Add the lease of who writes with the history of its terms, and what tells members from each other."""
+    text = sa.Text(collation="C")
+    moment = sa.TIMESTAMP(timezone=True)
     op.create_table(
         "leases",
-        sa.Column("name", sa.Text, primary_key=True),
-        sa.Column("holder", sa.Text, nullable=False),
-        sa.Column("told", sa.Text, nullable=False),  # who that is, for people
-        sa.Column("place", sa.Text, nullable=False),
-        sa.Column("expires_at", sa.TIMESTAMP(timezone=True), nullable=False),
+        sa.Column("name", text, primary_key=True),
+        sa.Column("holder", text, nullable=False),
+        sa.Column("term", text, nullable=False),
+        sa.Column("epoch", sa.BigInteger, nullable=False),
+        sa.Column("expires_at", moment, nullable=False),
     )
-    op.execute("INSERT INTO leases VALUES ('owner', '', '', '', clock_timestamp())")
+    op.create_table(
+        "terms",
+        sa.Column("term", text, primary_key=True),
+        sa.Column("name", text, nullable=False),
+        sa.Column("epoch", sa.BigInteger, nullable=False),
+        sa.Column("holder", text, nullable=False),
+        sa.Column("daemon", text, nullable=False),  # who that is, for people
+        sa.Column("began_at", moment, nullable=False),
+        sa.Column("ended_at", moment),
+        sa.Column("why", text, nullable=False, server_default=""),
+    )
+    op.create_index(
+        "open_terms",
+        "terms",
+        ["name"],
+        postgresql_where=sa.text("ended_at IS NULL"),
+    )
+    for column in (
+        sa.Column("holder", text, nullable=False, server_default=""),
+        sa.Column("basis", text, nullable=False, server_default=""),
+        sa.Column("basis_since", sa.BigInteger),
+        sa.Column("reads", sa.Integer, nullable=False, server_default="0"),
+        sa.Column("expires_at", moment),
+    ):
+        op.add_column("daemons", column)
