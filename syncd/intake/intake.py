@@ -19,7 +19,8 @@ from itertools import chain
 from syncd import __version__
 from syncd.core.bounds import COSTLY_S
 from syncd.core.occurrence import Presence, Reading, Window
-from syncd.ics import ParsedSeries, ParserPool
+from syncd.errors import StaleIndex
+from syncd.ics import CpuAllowance, ParsedSeries, ParserPool
 from syncd.intake.absent_files import AbsentFiles
 from syncd.intake.excerpt import SourceExcerpt, excerpt_of
 from syncd.intake.known import AT_HAND, KnownSources
@@ -30,11 +31,12 @@ from syncd.intake.raw_events import unpacked
 from syncd.intake.reading import ReadingsByName, reading_of
 from syncd.intake.remarks import Remarks
 from syncd.intake.scanner import Elsewhere, Scanner
-from syncd.intake.source_index import SourceIndex
-from syncd.intake.state import UNKNOWN, SourceState
+from syncd.intake.state import SourceState
 from syncd.intake.turns import Turns
 from syncd.ledger import SourceRecord
 from syncd.ledger.facts import JUDGED_AT
+from syncd.ledger.index_versions import Buckets
+from syncd.ledger.tables import to_milliseconds
 
 Prepare = Callable[[Collection[str], bool], None]
 """Begins to fetch the named sources, where that takes time; the flag says to ask anew whatever is kept."""
@@ -106,6 +108,7 @@ class Intake:
         self._prepare = prepare
         self._alive = alive
         self._poison = poison
+        self._file_grace = file_grace
         self._absent = AbsentFiles(self._worklist, file_grace, elapsed)
         self._elapsed = elapsed
         self._takes_portions = elsewhere is not None
@@ -132,6 +135,8 @@ class Intake:
             elapsed=elapsed,
         )
         self.put_off = frozenset[str]()
+        # Sources that other members read.
+        self._heard: set[str] = set()
 
     def refresh_after(self, name: str) -> timedelta | None:
         """Return how long the calendars of a source ask to be left alone (RFC 7986 section 5.7)."""
@@ -166,6 +171,67 @@ class Intake:
         for source in self.in_order(known):
             self._scanner.recall(source, known[source.name], now)
 
+    # What other members of a shared ledger read
+
+    def hear(self, records: Mapping[str, SourceRecord | None], now: datetime) -> None:
+        """Take sources to stand as other members found them, by their records; None: it has none yet.
+
+        Nothing is known of one that rests on another configuration or program, or that changes just now.
+        """
+        for source in self.in_order(records):
+            self._scanner.forget_source(source.name)
+            self._heard.add(source.name)
+            try:
+                self._scanner.hear(source, records[source.name], now)
+            except StaleIndex:
+                self.forget_stale(source.name)
+
+    def forget_source(self, name: str) -> None:
+        """Know nothing of a source: another member stored something of it, or it comes or goes.
+
+        What the members suspect of ending their processes is known as of now.
+        """
+        self._scanner.forget_source(name)
+        self._heard.discard(name)
+        self._poison.reload()
+
+    def forget_stale(self, name: str) -> None:
+        """Forget a source because another member has just stored something of it; see `take_stale`."""
+        self._scanner.forget_stale(name)
+
+    @property
+    def awaited_elsewhere(self) -> frozenset[str]:
+        """Return the sources that others read and in which a file is gone for a moment.
+
+        The next reading of one is evidence even if it says the same.
+        """
+        found: set[str] = set()
+        for name in self._heard:
+            state = self._scanner.state_of(name)
+            missing = () if state is None else state.missing
+            if any(file.is_awaited(self._file_grace) for file in missing):
+                found.add(name)
+        return frozenset(found)
+
+    def take_stale(self) -> frozenset[str]:
+        """Return, once, the sources of which another member stored something while this one looked at them.
+
+        Nothing is known of them any more: they are to be read, or heard of, anew.
+        """
+        stale = frozenset(self._scanner.stale)
+        self._scanner.stale.clear()
+        return stale
+
+    def as_read(self, names: Iterable[str], now: datetime) -> list[Reading]:
+        """Return the readings of sources that this process read, with nothing of what stands in them."""
+        window = Window.ahead(now, self._horizon)
+        readings: list[Reading] = []
+        for source in self.in_order(names):
+            state = self._scanner.state_of(source.name)
+            if state is not None:
+                readings.append(self._silent_reading(source.name, state, window))
+        return readings
+
     # What changed
 
     def update(
@@ -181,8 +247,10 @@ class Intake:
         self._parser.anew = force
         if force:
             self._poison.forget()
+        # As it is stored, because a reading is told from others by its moment.
+        at = to_milliseconds(now)
         with self._scanner.in_a_row():
-            return self._scan(self._wanted(names, force=force), now)
+            return self._scan(self._wanted(names, force=force), at)
 
     def _scan(self, sources: Iterable[CalendarSource], now: datetime) -> dict[str, int]:
         """Scan sources or put them off; return, by those scanned, how many UIDs say something new."""
@@ -226,24 +294,27 @@ class Intake:
 
     def forget(self, now: datetime) -> None:
         """Look at everything as if for the first time: what was known may rest on something else."""
-        unread: dict[str, SourceIndex] = {}
+        self._known.forget()
+        self._worklist.forget_versions()
+        left: dict[str, Buckets] = {}
         for source in self.sources:
-            unread[source.name] = self._known.of(source).index.unread()
+            index = self._known.of(source).index.unread()
+            # A file may be gone just now, and its bookings are not to go with it.
+            if index.formers:
+                left[source.name] = index.packed()
         self._known.forget()
         self._scanner.forget()
         self._parser.let_go()
-        self._worklist.forget_indexes()
-        for name, index in unread.items():
-            # A file may be gone just now, and its bookings are not to go with it.
-            if index.formers:
-                buckets = index.packed()
-                self._worklist.record_scan(name, buckets, UNKNOWN, whole=True, kept={})
+        self._worklist.forget_indexes(left, now)
         self._ledger.facts.set(JUDGED_AT, now)
 
     def readings_of(self, uids: Collection[str], now: datetime) -> Readings:
         """Return what the sources say of these UIDs, as far as this process read them."""
         window = Window.ahead(now, self._horizon)
         kept = self._worklist.kept_of(uids)
+        # After that: what is kept is of the same version then.
+        for stale in self._worklist.stale_among(self._scanner.states):
+            self._scanner.forget_stale(stale)
         allowance = self._turns.begin(uids)
         parsed: dict[str, Mapping[str, ParsedSeries]] = {}
         found: dict[str, Reading] = {}
@@ -257,20 +328,37 @@ class Intake:
                 found[name] = _unreadable_reading(name, state, window)
                 continue
             own = kept.get(name, {})
-            known = partial(self._known.of, source)
-            series = self._parser.parse_kept(source, known, own, window, allowance)
-            remarks = self._remarks.update(source, own, series)
-            postponed = frozenset(own.keys() - series.keys())
+            try:
+                series, reading = self._read(source, state, own, window, allowance)
+            except StaleIndex:
+                self._scanner.forget_stale(name)
+                continue
             parsed[name] = series
-            holds = partial(self._known.holds, source)
-            found[name] = reading_of(
-                name, state, holds, series, remarks, window, postponed
-            )
+            found[name] = reading
         left = _left_to_next_cycle(found.values())
         costly = [name for name, series in parsed.items() if _was_costly(series)]
         self._turns.end(left, costly)
         speaking = {source.name: found[source.name] for source in self.in_order(found)}
         return self._readings(kept, speaking, window, parsed, left)
+
+    def _read(
+        self,
+        source: CalendarSource,
+        state: SourceState,
+        own: Mapping[str, Kept],
+        window: Window,
+        allowance: CpuAllowance,
+    ) -> tuple[dict[str, ParsedSeries], Reading]:
+        """Return what is kept of some UIDs of a source, parsed, and what the source says by that."""
+        known = partial(self._known.of, source)
+        series = self._parser.parse_kept(source, known, own, window, allowance)
+        remarks = self._remarks.update(source, own, series)
+        postponed = frozenset(own.keys() - series.keys())
+        holds = partial(self._known.holds, source)
+        reading = reading_of(
+            source.name, state, holds, series, remarks, window, postponed
+        )
+        return series, reading
 
     def _silent_reading(self, name: str, state: SourceState, window: Window) -> Reading:
         """Return the reading of a source in which nothing is to be looked at, and of which nothing is told."""

@@ -180,7 +180,6 @@ class Scan:
         diff = found.diff
         later = self._later(found, window)
         ready = set(diff.changed)
-        ready |= self._worklist.in_several_sources(diff.restamped)
         ready |= self._perhaps_moved(diff.index)
         self._ledger.facts.set(JUDGED_AT, self.at)
         stored = self.known.index if self.is_stored else None
@@ -191,10 +190,12 @@ class Scan:
             self._source.name,
             diff.index.packed(stored),
             standing,
+            at=self.at,
             whole=not self.is_stored,
             kept=_without(found.kept, too_long),
             dropped=[uid for uid, events in changed.items() if not events],
             ready=ready - later.keys(),
+            restamped=diff.restamped.keys() - too_long,
             later=_without(later, too_long),
         )
         self._tracked_uids.add(ready)

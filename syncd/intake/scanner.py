@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from functools import cached_property, partial
 
 from syncd.core.occurrence import Window
-from syncd.errors import SourceError, SourceUnavailable
+from syncd.errors import SourceError, SourceUnavailable, StaleIndex
 from syncd.intake.absent_files import AbsentFiles, Glance
 from syncd.intake.known import Known, KnownSources
 from syncd.intake.parsing import UidParser
@@ -36,6 +36,8 @@ from syncd.intake.state import (
 from syncd.ledger import SourceRecord
 from syncd.ledger.facts import SALT
 from syncd.ledger.tables import instant_of
+
+_NOT_WHOLE = "another member of the shared ledger could not read all of it"
 
 Elsewhere = Callable[[str, Callable[[], None]], None]
 """Does work of the named source in another thread, and wakes the source when it is done."""
@@ -74,6 +76,8 @@ class Scanner:
         self._states: dict[str, SourceState] = {}
         self._aside: dict[str, Scan] = {}
         self._tracked_uids = TrackedUids(self._worklist)
+        self.stale: set[str] = set()
+        """Sources of which another member of a shared ledger stored something while this process looked on."""
         self.made_ready = 0
         """UIDs that say nothing new and were made ready in this row of scans."""
 
@@ -108,11 +112,36 @@ class Scanner:
         for scan in self._aside.values():
             scan.is_stored = False
 
+    def forget_source(self, name: str) -> None:
+        """Know nothing of a source any more: another process stored something of it, or reads it from now on.
+
+        What another thread is finding out of it comes too late.
+        """
+        self._states.pop(name, None)
+        self._aside.pop(name, None)
+        self._absent.forget_source(name)
+        self._remarks.forget(name)
+        self._parser.forget_source(name)
+        self._known.forget_source(name)
+        self._worklist.versions.forget(name)
+
+    def forget_stale(self, name: str) -> None:
+        """Forget a source because what was known of it is not what the ledger has; it is to be read anew."""
+        self.forget_source(name)
+        self.stale.add(name)
+
     def scan(self, source: CalendarSource, now: datetime) -> int | None:
         """Find out what a source says anew, and put it on the worklist; return how many UIDs do.
 
-        Return None while another thread finds that out.
+        Return None while another thread finds that out, or if another member has read the source since.
         """
+        try:
+            return self._scan(source, now)
+        except StaleIndex:
+            self.forget_stale(source.name)
+            return None
+
+    def _scan(self, source: CalendarSource, now: datetime) -> int | None:
         aside = self._aside.get(source.name)
         if aside is not None:
             if not aside.ended:
@@ -269,7 +298,7 @@ class Scanner:
         )
         if former != UNREADABLE:
             self.made_ready += self._worklist.add_all([source.name])
-            self._worklist.set_standing(source.name, UNREADABLE)
+            self._worklist.set_standing(source.name, UNREADABLE, now)
 
     def recall(
         self, source: CalendarSource, record: SourceRecord, now: datetime
@@ -291,11 +320,43 @@ class Scanner:
             missing=self._absent.missing(glance, known.index),
         )
 
+    def hear(
+        self, source: CalendarSource, record: SourceRecord | None, now: datetime
+    ) -> None:
+        """Take a source to stand as another member found it; nothing is known of it unless that counts here.
+
+        A reading that rests on another configuration or program does not count. When the source was read
+        is told by its index, or by its record if a later reading found the same.
+        """
+        known = self._worklist.known_of(source.name)
+        is_read = known.standing in {WHOLE, IN_PART, UNREADABLE}
+        if not is_read or not self._worklist.versions.is_own(known.made_by):
+            return
+        at = known.read_at or now
+        error = _NOT_WHOLE
+        if record is not None:
+            error = record.error or error
+            if known.standing == WHOLE and record.last_ok_at is not None:
+                at = max(at, record.last_ok_at)
+        if known.standing == UNREADABLE:
+            self._states[source.name] = SourceState(
+                at=at, outline=NOTHING_READ, standing=UNREADABLE, error=error
+            )
+            return
+        index = self._known.of(source).index
+        glance = Glance(source.name, at, self._elapsed())
+        self._states[source.name] = SourceState(
+            at=at,
+            outline=Outline.of(self._known.of(source)),
+            standing=known.standing,
+            error=None if known.standing == WHOLE else error,
+            missing=self._absent.missing(glance, index),
+        )
+
     @cached_property
     def _salt(self) -> int:
         """Return the key of the digests, which this installation has for good."""
         salt = self._ledger.facts.get(SALT)
         if salt is None:
-            salt = secrets.randbits(64)
-            self._ledger.facts.set(SALT, salt)
+            salt = self._ledger.facts.set_first(SALT, secrets.randbits(64))
         return salt

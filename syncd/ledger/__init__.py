@@ -22,6 +22,7 @@ from syncd.ledger.facts import Facts
 from syncd.ledger.feed_entries import FeedEntries
 from syncd.ledger.gate import Calls, WritingGate, prune_calls
 from syncd.ledger.history import History, HistoryEntry
+from syncd.ledger.index_versions import inventories_of
 from syncd.ledger.latency import ChangeLatency
 from syncd.ledger.measurements import Measurements
 from syncd.ledger.notices import NoticeStore
@@ -63,14 +64,16 @@ class Ledger:
         self.calls = Calls(database)
         self.measurements = Measurements(database)
         self._gate = WritingGate(database, self.calls, self.measurements)
-        # Nobody but the owner sets any, and they are asked for again and again.
-        self.facts = Facts(database, self._gate, cached=owner)
+        # Nobody but the owner of a file sets any, and they are asked for again and again.
+        alone = owner and not database.is_shared
+        self.facts = Facts(database, self._gate, cached=alone)
         self.bookings = Bookings(database, self._gate, self.facts, is_owner=owner)
         self.history = History(database)
         self.timetable = Timetable(database)
         self.feed_entries = FeedEntries(database)
-        self.sources = Sources(database, self._gate)
-        self.worklist = Worklist(database, self._gate, self.facts)
+        inventories = inventories_of(database, self._gate, owner=owner)
+        self.worklist = Worklist(database, self._gate, self.facts, inventories)
+        self.sources = Sources(database, self._gate, self.worklist)
         self.people = People(database, self._gate)
         self.operation = Operation(database, self._gate)
         self.notices = NoticeStore(database, self._gate, self.facts, self.measurements)
@@ -106,6 +109,20 @@ class Ledger:
             converts_aside=converts_aside,
         )
         return cls(database, owner=owner)
+
+    @property
+    def is_shared(self) -> bool:
+        """Return whether several machines reach it."""
+        return self._database.is_shared
+
+    @property
+    def basis(self) -> str:
+        """Return what the readings of this process rest on, as `basis_of` tells it, on a shared ledger."""
+        return self.worklist.versions.basis
+
+    @basis.setter
+    def basis(self, basis: str) -> None:
+        self.worklist.versions.basis = basis
 
     def prune(self, before: datetime, *, unseen_before: datetime | None = None) -> int:
         """Forget what has been over since before a moment; returns the number of bookings forgotten.

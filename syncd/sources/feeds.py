@@ -110,7 +110,7 @@ def _trace_of(secret: Secret) -> str:
 class _Snapshots:
     """The snapshots in a store, each read once and again after it was written.
 
-    Nobody else writes them while the process lasts.
+    Nobody else writes them while the process lasts, or until it is told to forget one.
     Nothing is remembered of a write itself, so that one which is undone leaves no trace here.
     """
 
@@ -126,6 +126,11 @@ class _Snapshots:
             if source not in self._read:
                 self._read[source] = self._store.snapshot(source)
             return self._read[source]
+
+    def forget(self, source: str) -> None:
+        """Read the snapshot of a source again: another process may have written it."""
+        with self._guard:
+            self._read.pop(source, None)
 
     def keep(self, source: str, snapshot: Snapshot, body: Body | None = None) -> None:
         """Store a snapshot and its body, in one step."""
@@ -279,6 +284,14 @@ class Subscriptions:
             for name in names:
                 if isinstance(self._arrived.get(name), NotModified):
                     self._put(name, None)
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Know nothing of feeds that another process asks from now on, or asked until now."""
+        for name in names:
+            with self._guard:
+                self._put(name, None)
+                self._whole.discard(name)
+            self._snapshots.forget(name)
 
     def take(self, name: str) -> FetchedFeed:
         """Return the answer of a feed since the last time; raise `SourceUnavailable` or `SourceMalformed`."""
