@@ -20,10 +20,11 @@ from syncd import __version__
 from syncd.core.bounds import COSTLY_S
 from syncd.core.occurrence import Presence, Reading, Window
 from syncd.errors import StaleIndex
-from syncd.ics import CpuAllowance, ParsedSeries, ParserPool
+from syncd.ics import ParsedSeries, ParserPool
 from syncd.intake.absent_files import AbsentFiles
 from syncd.intake.excerpt import SourceExcerpt, excerpt_of
 from syncd.intake.known import AT_HAND, KnownSources
+from syncd.intake.others import OtherReaders
 from syncd.intake.parsing import UidParser
 from syncd.intake.poison import Poison
 from syncd.intake.ports import CalendarSource, IntakeLedger, Kept, WorklistStore
@@ -81,6 +82,7 @@ class Intake:
     `pool` parses what may be costly; `alive` is called at each step.
     `others_wait` tells whether something else is due meanwhile; what is costly then gives way to it.
     `elapsed` is a steady clock, by which a file of a directory that is gone has `file_grace`.
+    `others` has the sources as others found them, a former process or other members of a shared ledger.
     """
 
     def __init__(
@@ -108,7 +110,6 @@ class Intake:
         self._prepare = prepare
         self._alive = alive
         self._poison = poison
-        self._file_grace = file_grace
         self._absent = AbsentFiles(self._worklist, file_grace, elapsed)
         self._elapsed = elapsed
         self._takes_portions = elsewhere is not None
@@ -134,9 +135,16 @@ class Intake:
             elsewhere=elsewhere,
             elapsed=elapsed,
         )
+        self.others = OtherReaders(
+            worklist=self._worklist,
+            scanner=self._scanner,
+            known=self._known,
+            absent=self._absent,
+            poison=poison,
+            grace=file_grace,
+            elapsed=elapsed,
+        )
         self.put_off = frozenset[str]()
-        # Sources that other members read.
-        self._heard: set[str] = set()
 
     def refresh_after(self, name: str) -> timedelta | None:
         """Return how long the calendars of a source ask to be left alone (RFC 7986 section 5.7)."""
@@ -162,75 +170,6 @@ class Intake:
             if left <= timedelta():
                 names.add(name)
         return names
-
-    def recall(self, known: Mapping[str, SourceRecord], now: datetime) -> None:
-        """Take the sources to stand as they did when they were looked at last, by their records; ask none.
-
-        Of a source without a record nothing is known, as before its first reading.
-        """
-        for source in self.in_order(known):
-            self._scanner.recall(source, known[source.name], now)
-
-    # What other members of a shared ledger read
-
-    def hear(self, records: Mapping[str, SourceRecord | None], now: datetime) -> None:
-        """Take sources to stand as other members found them, by their records; None: it has none yet.
-
-        Nothing is known of one that rests on another configuration or program, or that changes just now.
-        """
-        for source in self.in_order(records):
-            self._scanner.forget_source(source.name)
-            self._heard.add(source.name)
-            try:
-                self._scanner.hear(source, records[source.name], now)
-            except StaleIndex:
-                self.forget_stale(source.name)
-
-    def forget_source(self, name: str) -> None:
-        """Know nothing of a source: another member stored something of it, or it comes or goes.
-
-        What the members suspect of ending their processes is known as of now.
-        """
-        self._scanner.forget_source(name)
-        self._heard.discard(name)
-        self._poison.reload()
-
-    def forget_stale(self, name: str) -> None:
-        """Forget a source because another member has just stored something of it; see `take_stale`."""
-        self._scanner.forget_stale(name)
-
-    @property
-    def awaited_elsewhere(self) -> frozenset[str]:
-        """Return the sources that others read and in which a file is gone for a moment.
-
-        The next reading of one is evidence even if it says the same.
-        """
-        found: set[str] = set()
-        for name in self._heard:
-            state = self._scanner.state_of(name)
-            missing = () if state is None else state.missing
-            if any(file.is_awaited(self._file_grace) for file in missing):
-                found.add(name)
-        return frozenset(found)
-
-    def take_stale(self) -> frozenset[str]:
-        """Return, once, the sources of which another member stored something while this one looked at them.
-
-        Nothing is known of them any more: they are to be read, or heard of, anew.
-        """
-        stale = frozenset(self._scanner.stale)
-        self._scanner.stale.clear()
-        return stale
-
-    def as_read(self, names: Iterable[str], now: datetime) -> list[Reading]:
-        """Return the readings of sources that this process read, with nothing of what stands in them."""
-        window = Window.ahead(now, self._horizon)
-        readings: list[Reading] = []
-        for source in self.in_order(names):
-            state = self._scanner.state_of(source.name)
-            if state is not None:
-                readings.append(self._silent_reading(source.name, state, window))
-        return readings
 
     # What changed
 
@@ -259,7 +198,7 @@ class Intake:
         news = 0
         first_ones_s = 0.0
         for source in sources:
-            is_first = self._is_first(source)
+            is_first = not self.was_read(source.name)
             takes_long = is_first and first_ones_s >= _FIRST_READINGS_S
             is_much = news + self._scanner.made_ready >= self._portion
             if self._takes_portions and (takes_long or is_much):
@@ -280,9 +219,6 @@ class Intake:
         """Tell whether this process tried to read a source before."""
         return self._scanner.state_of(name) is not None
 
-    def _is_first(self, source: CalendarSource) -> bool:
-        return not self.was_read(source.name)
-
     def let_go(self) -> None:
         """Drop what was parsed: no cycle will soon ask for the same again."""
         self._parser.let_go()
@@ -295,7 +231,7 @@ class Intake:
     def forget(self, now: datetime) -> None:
         """Look at everything as if for the first time: what was known may rest on something else."""
         self._known.forget()
-        self._worklist.forget_versions()
+        self._worklist.versions.clear()
         left: dict[str, Buckets] = {}
         for source in self.sources:
             index = self._known.of(source).index.unread()
@@ -314,7 +250,7 @@ class Intake:
         kept = self._worklist.kept_of(uids)
         # After that: what is kept is of the same version then.
         for stale in self._worklist.stale_among(self._scanner.states):
-            self._scanner.forget_stale(stale)
+            self.others.forget_stale(stale)
         allowance = self._turns.begin(uids)
         parsed: dict[str, Mapping[str, ParsedSeries]] = {}
         found: dict[str, Reading] = {}
@@ -328,37 +264,24 @@ class Intake:
                 found[name] = _unreadable_reading(name, state, window)
                 continue
             own = kept.get(name, {})
+            known = partial(self._known.of, source)
             try:
-                series, reading = self._read(source, state, own, window, allowance)
+                series = self._parser.parse_kept(source, known, own, window, allowance)
+                remarks = self._remarks.update(source, own, series)
             except StaleIndex:
-                self._scanner.forget_stale(name)
+                self.others.forget_stale(name)
                 continue
+            postponed = frozenset(own.keys() - series.keys())
             parsed[name] = series
-            found[name] = reading
+            holds = partial(self._known.holds, source)
+            found[name] = reading_of(
+                name, state, holds, series, remarks, window, postponed
+            )
         left = _left_to_next_cycle(found.values())
         costly = [name for name, series in parsed.items() if _was_costly(series)]
         self._turns.end(left, costly)
         speaking = {source.name: found[source.name] for source in self.in_order(found)}
         return self._readings(kept, speaking, window, parsed, left)
-
-    def _read(
-        self,
-        source: CalendarSource,
-        state: SourceState,
-        own: Mapping[str, Kept],
-        window: Window,
-        allowance: CpuAllowance,
-    ) -> tuple[dict[str, ParsedSeries], Reading]:
-        """Return what is kept of some UIDs of a source, parsed, and what the source says by that."""
-        known = partial(self._known.of, source)
-        series = self._parser.parse_kept(source, known, own, window, allowance)
-        remarks = self._remarks.update(source, own, series)
-        postponed = frozenset(own.keys() - series.keys())
-        holds = partial(self._known.holds, source)
-        reading = reading_of(
-            source.name, state, holds, series, remarks, window, postponed
-        )
-        return series, reading
 
     def _silent_reading(self, name: str, state: SourceState, window: Window) -> Reading:
         """Return the reading of a source in which nothing is to be looked at, and of which nothing is told."""
@@ -452,7 +375,7 @@ class Intake:
 
     def _place(self, source: CalendarSource) -> tuple[bool, bool]:
         """Return what sorts sources by whose turn it is."""
-        return self._is_first(source), source.name not in self.put_off
+        return not self.was_read(source.name), source.name not in self.put_off
 
 
 def _unreadable_reading(source: str, state: SourceState, window: Window) -> Reading:

@@ -180,9 +180,6 @@ class _Worklist:
         for source, buckets in left.items():
             self.record_scan(source, buckets, "", at=at, whole=True, kept={})
 
-    def forget_versions(self) -> None:
-        """Do nothing: nothing is compared with them."""
-
     def uids_of(self, source: str) -> Sequence[str]:
         """Return the UIDs of a source of which events are kept."""
         own = self._kept.get(source, {})

@@ -33,11 +33,8 @@ from syncd.intake.state import (
     Outline,
     SourceState,
 )
-from syncd.ledger import SourceRecord
 from syncd.ledger.facts import SALT
 from syncd.ledger.tables import instant_of
-
-_NOT_WHOLE = "another member of the shared ledger could not read all of it"
 
 Elsewhere = Callable[[str, Callable[[], None]], None]
 """Does work of the named source in another thread, and wakes the source when it is done."""
@@ -98,6 +95,10 @@ class Scanner:
     def states(self) -> Mapping[str, SourceState]:
         """Return how this process found the sources that it tried to read, by name."""
         return self._states
+
+    def note(self, name: str, state: SourceState) -> None:
+        """Take a source to stand so, which somebody else found out."""
+        self._states[name] = state
 
     def knows_whole(self, name: str) -> bool:
         """Tell whether all that a source said last is known, and it is not being read."""
@@ -299,59 +300,6 @@ class Scanner:
         if former != UNREADABLE:
             self.made_ready += self._worklist.add_all([source.name])
             self._worklist.set_standing(source.name, UNREADABLE, now)
-
-    def recall(
-        self, source: CalendarSource, record: SourceRecord, now: datetime
-    ) -> None:
-        """Take a source to stand as the ledger knows it, without asking it."""
-        at = record.last_read_at
-        if self._worklist.standing_of(source.name) == UNREADABLE:
-            self._states[source.name] = SourceState(
-                at=at, outline=NOTHING_READ, standing=UNREADABLE, error=record.error
-            )
-            return
-        known = self._known.of(source)
-        glance = Glance(source.name, now, self._elapsed())
-        self._states[source.name] = SourceState(
-            at=at,
-            outline=Outline.of(known),
-            standing=WHOLE if record.error is None else IN_PART,
-            error=record.error,
-            missing=self._absent.missing(glance, known.index),
-        )
-
-    def hear(
-        self, source: CalendarSource, record: SourceRecord | None, now: datetime
-    ) -> None:
-        """Take a source to stand as another member found it; nothing is known of it unless that counts here.
-
-        A reading that rests on another configuration or program does not count. When the source was read
-        is told by its index, or by its record if a later reading found the same.
-        """
-        known = self._worklist.known_of(source.name)
-        is_read = known.standing in {WHOLE, IN_PART, UNREADABLE}
-        if not is_read or not self._worklist.versions.is_own(known.made_by):
-            return
-        at = known.read_at or now
-        error = _NOT_WHOLE
-        if record is not None:
-            error = record.error or error
-            if known.standing == WHOLE and record.last_ok_at is not None:
-                at = max(at, record.last_ok_at)
-        if known.standing == UNREADABLE:
-            self._states[source.name] = SourceState(
-                at=at, outline=NOTHING_READ, standing=UNREADABLE, error=error
-            )
-            return
-        index = self._known.of(source).index
-        glance = Glance(source.name, at, self._elapsed())
-        self._states[source.name] = SourceState(
-            at=at,
-            outline=Outline.of(self._known.of(source)),
-            standing=known.standing,
-            error=None if known.standing == WHOLE else error,
-            missing=self._absent.missing(glance, index),
-        )
 
     @cached_property
     def _salt(self) -> int:

@@ -136,22 +136,11 @@ class Worklist:
         """
         with self._inventories.replaced(source, standing, at) as connection:
             replace_buckets(connection, source, buckets, whole=whole)
-            several = self._in_several_sources(connection, restamped)
+            self._agenda.hold(connection, restamped)
+            several = _in_several_sources(connection, restamped)
             self._agenda.add_news(connection, several.union(ready))
             self._agenda.add_news_at(connection, later or {})
             _replace_kept(connection, source, kept, dropped)
-
-    def _in_several_sources(
-        self, connection: Connection, uids: Collection[str]
-    ) -> set[str]:
-        """Return those of the UIDs of which events of several sources are kept, none of them just coming."""
-        self._agenda.hold(connection, uids)
-        by_uid = select(_KEPT.uid).group_by(_KEPT.uid).having(func.count() > 1)
-        several: set[str] = set()
-        for some in tables.in_chunks(list(uids)):
-            found = connection.execute(by_uid.where(_KEPT.uid.in_(some)))
-            several.update(found.scalars())
-        return several
 
     def set_standing(self, source: str, standing: str, at: datetime) -> None:
         """Record how a source stands of which nothing could be read; `StaleIndex` as for `record_scan`."""
@@ -164,10 +153,6 @@ class Worklist:
         What is `left` of some is kept. On a shared ledger those alone are dropped that this process knows.
         """
         self._inventories.forget_all(left, at)
-
-    def forget_versions(self) -> None:
-        """Know nothing of the indexes, so that they are read as they are now."""
-        self.versions.clear()
 
     # Kept events
 
@@ -374,6 +359,16 @@ class Worklist:
 def ready_uids(now: datetime) -> Select[Any]:
     """Return the query for the UIDs that are ready."""
     return select(_LINE.uid).where(_LINE.due_at <= now)
+
+
+def _in_several_sources(connection: Connection, uids: Collection[str]) -> set[str]:
+    """Return those of the UIDs of which events of several sources are kept."""
+    by_uid = select(_KEPT.uid).group_by(_KEPT.uid).having(func.count() > 1)
+    several: set[str] = set()
+    for some in tables.in_chunks(list(uids)):
+        found = connection.execute(by_uid.where(_KEPT.uid.in_(some)))
+        several.update(found.scalars())
+    return several
 
 
 def _replace_kept(

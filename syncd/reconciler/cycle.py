@@ -168,7 +168,9 @@ class Reconciler:
         wanted = self._intake.with_overdue(names)
         looked_at = self._intake.update(wanted, now)
         self._poison.survived(looked_at, (), now)
-        readings = self._intake.as_read(looked_at, now)
+        said = self._intake.readings_of((), now).readings
+        in_order = self._intake.in_order(looked_at)
+        readings = [said[one.name] for one in in_order if one.name in said]
         reports = self._records.store_read(readings, looked_at)
         self._intake.let_go()
         self._reporter.note_read()
@@ -200,7 +202,8 @@ class Reconciler:
         strays, _duplicates = count_leftovers(self._ledger.facts)
         # What is compared or looked for has to be known whole.
         self._unwritten.begin_cycle(anew=compares or strays > 0)
-        self._intake.hear(heard, now)
+        others = self._intake.others
+        others.hear(self._intake.in_order(heard), heard, now)
         names = self._intake.with_overdue(only)
         looked_at = self._intake.update(names, now, force=force)
         batch = self._planning.batch(now)
@@ -257,11 +260,11 @@ class Reconciler:
     @property
     def counting(self) -> frozenset[str]:
         """Return the sources whose next complete reading is evidence even if it says the same as the last one."""
-        return self._reporter.counting | self._intake.awaited_elsewhere
+        return self._reporter.counting | self._intake.others.awaiting_files()
 
     def forget_source(self, name: str) -> None:
         """Know nothing of a source: another member stored something of it, or it comes to this one or goes."""
-        self._intake.forget_source(name)
+        self._intake.others.forget_source(name)
         self._records.forget(name)
 
     def take_stale(self) -> frozenset[str]:
@@ -269,7 +272,7 @@ class Reconciler:
 
         Nothing is known of them: they are to be read anew, a feed after it was asked anew, or heard of.
         """
-        return self._intake.take_stale()
+        return self._intake.others.take_stale()
 
     @property
     def due_at(self) -> datetime | None:

@@ -129,7 +129,7 @@ class Planning:
             try:
                 return self._decide(self.batch(now, former), now)
             except StaleIndex as error:
-                self._intake.forget_stale(error.source)
+                self._intake.others.forget_stale(error.source)
                 former = None
 
     def _decide(self, batch: Batch, now: datetime) -> Decided:
@@ -162,7 +162,7 @@ class Planning:
         try:
             return self._decided(batch, inputs, resting, now)
         except StaleIndex as error:
-            self._intake.forget_stale(error.source)
+            self._intake.others.forget_stale(error.source)
             return None
 
     def defer(self, decided: Decided) -> None:

@@ -74,14 +74,24 @@ class Member:
         """Read sources, as a member does that plans nothing; return how many UIDs say something new in each."""
         now = self.clock()
         read = self.intake.update(self.intake.with_overdue(names), now)
-        self.records.store_read(self.intake.as_read(read, now), read)
+        self.record(read)
         self.intake.let_go()
         return read
+
+    def record(self, read: Mapping[str, int]) -> None:
+        """Record what was read."""
+        said = self.intake.readings_of((), self.clock()).readings
+        known = [said[name] for name in read if name in said]
+        self.records.store_read(known, read)
 
     def hear(self, *names: str) -> None:
         """Hear of sources that others read, as their records stand now."""
         records = self.ledger.sources.all()
-        self.intake.hear({name: records.get(name) for name in names}, self.clock())
+        self.intake.others.hear(
+            self.intake.in_order(names),
+            {name: records.get(name) for name in names},
+            self.clock(),
+        )
 
     def look(self) -> tuple[News, Readings]:
         """Look at all that is ready, as a cycle begins."""
@@ -458,8 +468,8 @@ def test_an_index_that_changed_since_it_was_heard_counts_for_nothing(
     _news, said = writer.look()
     assert "east" not in said.readings
     assert said.readings["west"].readable
-    assert writer.intake.take_stale() == {"east"}
-    assert writer.intake.take_stale() == frozenset()
+    assert writer.intake.others.take_stale() == {"east"}
+    assert writer.intake.others.take_stale() == frozenset()
     writer.hear("east")
     _news, said = writer.look()
     assert said.readings["east"].presence.get("two") is None
@@ -514,7 +524,7 @@ def test_a_late_scan_is_refused_and_read_anew(campus: Campus, reader: Member) ->
     campus.write("east", "a", event_of("one", 8), event_of("two", 11))
     campus.after_fetch["east"] = edited_and_read
     assert reader.read("east") == {}
-    assert reader.intake.take_stale() == {"east"}
+    assert reader.intake.others.take_stale() == {"east"}
     assert not reader.intake.was_read("east")
     assert reader.read("east") == {"east": 0}
     writer = campus.member()
@@ -534,7 +544,7 @@ def test_the_first_reading_of_two_is_stored_once(
     other = campus.member()
     campus.after_fetch["east"] = lambda: other.read("east")
     assert reader.read("east") == {}
-    assert reader.intake.take_stale() == {"east"}
+    assert reader.intake.others.take_stale() == {"east"}
     assert reader.read("east") == {"east": 0}
 
 
@@ -577,9 +587,9 @@ def test_what_is_scanned_aside_ends_when_its_source_is_forgotten(
     campus.write("east", "a", *body)
     assert daemon.read("east") == {}
     reader.read("east")
-    daemon.intake.forget_source("east")
+    daemon.intake.others.forget_source("east")
     assert daemon.intake.update(["east"], campus.clock()) == {}  # begun anew
-    assert not daemon.intake.take_stale()
+    assert not daemon.intake.others.take_stale()
 
 
 def test_an_old_look_confirms_nothing(
@@ -611,7 +621,7 @@ def test_an_old_reading_confirms_nothing(
     campus.clock.goes_on()
     now = campus.clock()
     read = other.intake.update(["east"], now)
-    readings = other.intake.as_read(read, now)
+    readings = list(other.intake.readings_of((), now).readings.values())
     campus.clock.goes_on()
     campus.write("east", "a", event_of("one", 8))
     reader.read("east")
@@ -629,13 +639,12 @@ def test_a_reading_is_the_same_before_and_after_it_is_recorded(
     """An index that is stored before its reading is recorded is one evidence, not two."""
     campus.write("east", "a", event_of("one", 8))
     campus.clock.goes_on()
-    now = campus.clock()
-    read = reader.intake.update(["east"], now)
+    read = reader.intake.update(["east"], campus.clock())
     writer.hear("east")
     _news, said = writer.look()
     first = said.readings["east"].identity
     assert said.readings["east"].complete
-    reader.records.store_read(reader.intake.as_read(read, now), read)
+    reader.record(read)
     writer.hear("east")
     _news, said = writer.look()
     assert said.readings["east"].identity == first
@@ -687,16 +696,16 @@ def test_the_writer_hears_when_a_file_that_is_gone_is_looked_for_again(
     campus: Campus, reader: Member, writer: Member
 ) -> None:
     """Its next reading is evidence although it says the same; it is asked for while the file is awaited."""
-    assert writer.intake.awaited_elsewhere == frozenset()
+    assert writer.intake.others.awaiting_files() == frozenset()
     campus.remove("east", "b")
     reader.read("east")
     writer.hear("east")
-    assert writer.intake.awaited_elsewhere == {"east"}
+    assert writer.intake.others.awaiting_files() == {"east"}
     campus.clock.goes_on(GRACE)
-    assert writer.intake.awaited_elsewhere == {"east"}  # nobody has looked since
+    assert writer.intake.others.awaiting_files() == {"east"}  # nobody has looked since
     reader.read()
     writer.hear("east")
-    assert writer.intake.awaited_elsewhere == frozenset()
+    assert writer.intake.others.awaiting_files() == frozenset()
 
 
 # Other rules and programs
@@ -720,7 +729,7 @@ def test_a_reading_under_other_rules_counts_for_nothing(
     assert writer.ledger.worklist.versions.is_of("east", version), (
         "heard once is enough"
     )
-    assert not writer.intake.take_stale()
+    assert not writer.intake.others.take_stale()
     reloaded = campus.member()
     assert reloaded.ledger.worklist.standing_of("east") == ANEW
     reloaded.ledger.worklist.versions.clear()
@@ -770,7 +779,7 @@ def test_readers_read_anew_after_the_writer_required_it(
     assert all(before[name] != after[name] for name in NAMES)
     campus.write("east", "a", event_of("one", 8))
     assert reader.read("east") == {}
-    assert reader.intake.take_stale() == {"east"}
+    assert reader.intake.others.take_stale() == {"east"}
     reader.read("east")
     assert reader.ready >= {"one", "two", "alone in east"}
 
@@ -791,13 +800,13 @@ def test_indexes_are_forgotten_but_for_what_was_read_since(
     worklist.forget_indexes({}, campus.clock())
     assert worklist.index_stamps() == {"east": kept}
     campus.write("west", "b", event_of("alone in west", 12))
-    reader.intake.forget_source("west")
+    reader.intake.others.forget_source("west")
     reader.read("west")
     campus.remove("west", "b")
     reader.read("west")
     writer.intake.forget(campus.clock())
     assert worklist.index_stamps().keys() == {"west"}
-    reader.intake.forget_source("west")
+    reader.intake.others.forget_source("west")
     reader.read("west")
     assert reader.intake.awaited().keys() == {"west"}
 
