@@ -34,7 +34,6 @@ from syncd.intake.remarks import Remarks
 from syncd.intake.scanner import Elsewhere, Scanner
 from syncd.intake.state import SourceState
 from syncd.intake.turns import Turns
-from syncd.ledger import SourceRecord
 from syncd.ledger.facts import JUDGED_AT
 from syncd.ledger.index_versions import Buckets
 from syncd.ledger.tables import to_milliseconds
@@ -248,9 +247,7 @@ class Intake:
         """Return what the sources say of these UIDs, as far as this process read them."""
         window = Window.ahead(now, self._horizon)
         kept = self._worklist.kept_of(uids)
-        # After that: what is kept is of the same version then.
-        for stale in self._worklist.stale_among(self._scanner.states):
-            self.others.forget_stale(stale)
+        self.others.forget_changed()  # after that: what is kept is of the same version then
         allowance = self._turns.begin(uids)
         parsed: dict[str, Mapping[str, ParsedSeries]] = {}
         found: dict[str, Reading] = {}

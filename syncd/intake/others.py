@@ -155,6 +155,11 @@ class OtherReaders:
         """Forget a source because another member has just stored something of it."""
         self._scanner.forget_stale(name)
 
+    def forget_changed(self) -> None:
+        """Forget the sources of which another member stored something since this process knows them."""
+        for name in self._worklist.stale_among(self._scanner.states):
+            self._scanner.forget_stale(name)
+
     def take_stale(self) -> frozenset[str]:
         """Return, once, the sources of which another member stored something while this one looked at them.
 
