@@ -143,7 +143,8 @@ class _Worklist:
         ready: Collection[str] = (),
         restamped: Collection[str] = (),  # noqa: ARG002  # as its port
         later: Mapping[str, datetime] | None = None,
-    ) -> None:
+        anew: bool = False,  # noqa: ARG002  # as its port
+    ) -> int:
         """Remember what was found in a source; remarks on events that are as they were stay."""
         merged: dict[int, bytes] = {}
         if not whole:
@@ -167,10 +168,12 @@ class _Worklist:
         for uid in ready:
             self._later.pop(uid, None)
         self._later.update(later or {})
+        return 0
 
-    def set_standing(self, source: str, standing: str, at: datetime) -> None:  # noqa: ARG002  # as its port
+    def set_standing(self, source: str, standing: str, at: datetime) -> int:  # noqa: ARG002  # as its port
         """Remember how a source stands of which nothing could be read."""
         self._standings[source] = standing
+        return 0
 
     def forget_indexes(self, left: Mapping[str, Buckets], at: datetime) -> None:
         """Look through all sources as if for the first time, but for what is `left` of some."""

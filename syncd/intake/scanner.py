@@ -162,6 +162,7 @@ class Scanner:
         if self._is_as_it_was(source, fetched, now):
             return 0
         scan = self._begin_scan(source, fetched, now)
+        self._refuse_late(source, fetched.asked_at or now)
         bounded = self._parser.bounds_aside(source, now)
         window = Window.ahead(now, self._horizon)
         if self._elsewhere is not None and scan.is_large:
@@ -227,6 +228,11 @@ class Scanner:
             sentence, _ = why
             raise SourceUnavailable(source.name, sentence)
 
+    def _refuse_late(self, source: CalendarSource, asked_at: datetime) -> None:
+        """Raise `StaleIndex` if another member may have read a source after it was asked here."""
+        if self._worklist.versions.is_later(source.name, asked_at):
+            raise StaleIndex(source.name)
+
     def _take_in(self, source: CalendarSource, scan: Scan, result: ScanResult) -> int:
         """Store what a scan found, and remember how the source stands; return how many UIDs changed."""
         problems = "; ".join(result.diff.problems)
@@ -244,12 +250,9 @@ class Scanner:
         result = replace(result, diff=diff)
         missing = self._absent.missing(glance, index)
         self._absent.watch(glance, index, missing, complete=complete)
-        if scan.standing not in {standing, UNKNOWN}:
-            # First, because the standing that tells of it goes with what is taken in.
-            self.made_ready += self._worklist.add_all([source.name])
         if index != former or standing != scan.standing:
             window = Window.ahead(scan.at, self._horizon)
-            scan.take_in(result, standing, window)
+            self.made_ready += scan.take_in(result, standing, window)
             scan.is_stored = True
             self._remarks.forget(source.name)
         if scan.standing != UNKNOWN:
@@ -292,14 +295,15 @@ class Scanner:
         """Remember why a source cannot be read now; if it could before, all of its UIDs are ready."""
         self._absent.forget(source.name)
         former = self._standing_of(source.name)
+        self._refuse_late(source, now)
         known = self._states.get(source.name)
         outline = NOTHING_READ if known is None else known.outline
         self._states[source.name] = SourceState(
             at=now, outline=outline, standing=UNREADABLE, error=error
         )
         if former != UNREADABLE:
-            self.made_ready += self._worklist.add_all([source.name])
-            self._worklist.set_standing(source.name, UNREADABLE, now)
+            made_ready = self._worklist.set_standing(source.name, UNREADABLE, now)
+            self.made_ready += made_ready
 
     @cached_property
     def _salt(self) -> int:

@@ -123,6 +123,10 @@ class Agenda:
     def hold(self, connection: Connection, uids: Collection[str]) -> None:
         """Let nobody else tell news of UIDs until the end of the transaction."""
 
+    def make_planned_ready(self, connection: Connection) -> None:
+        """Make all UIDs ready that are planned."""
+        connection.execute(_MAKE_PLANNED_READY)
+
     def add_all(self, connection: Connection, *conditions: ColumnElement[bool]) -> int:
         """Make all UIDs ready that fulfil the conditions; return how many were not."""
         change = update(tables.agenda).where(IS_DEFERRED, *conditions)
@@ -191,6 +195,10 @@ class SharedAgenda(Agenda):
             lines = select(_LINE.uid).where(_LINE.uid.in_(some)).order_by(_LINE.uid)
             connection.execute(lines.with_for_update()).all()
 
+    def make_planned_ready(self, connection: Connection) -> None:
+        """Make all UIDs ready that are planned."""
+        self.add_all(connection, IS_PLANNED)
+
     def add_all(self, connection: Connection, *conditions: ColumnElement[bool]) -> int:
         """Make all UIDs ready that fulfil the conditions, as news of each; return how many were not."""
         # In the order in which all others lock them.
@@ -220,11 +228,6 @@ class SharedAgenda(Agenda):
 def add_uids(connection: Connection, uids: Iterable[str]) -> None:
     """Make UIDs ready, in the transaction of another store, for a reason that the writer itself has."""
     _add(connection, _ADD, uids)
-
-
-def make_planned_ready(connection: Connection) -> None:
-    """Make all UIDs ready that are planned."""
-    connection.execute(_MAKE_PLANNED_READY)
 
 
 def note_skips(connection: Connection, skips: Mapping[str, Skips]) -> None:

@@ -13,7 +13,7 @@ import contextlib
 import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from secrets import randbits
 from typing import Any, TypeAlias
 
@@ -36,6 +36,7 @@ from syncd.ledger.gate import WritingGate
 ANEW = "anew"
 """How a source stands that was read, but what a plan rests on changed since: all of it needs a look."""
 
+_SLEPT_AT_MOST = timedelta(hours=1)
 _PROGRAM = 8  # hexadecimal digits of a basis
 _INDEX = tables.inventories.c
 _BLOCK = tables.inventory_buckets.c
@@ -91,6 +92,7 @@ class IndexVersions:
     def __init__(self) -> None:
         self.basis = ""
         self._known: dict[str, KnownIndex] = {}
+        self._own: set[str] = set()  # those that this process has stored
 
     def version_of(self, source: str) -> int:
         """Return the version that is known of the index of a source; of none there is no such index."""
@@ -115,14 +117,27 @@ class IndexVersions:
     def note(self, source: str, stored: KnownIndex) -> None:
         """Note what this process has stored."""
         self._known[source] = stored
+        self._own.add(source)
+
+    def is_later(self, source: str, asked_at: datetime) -> bool:
+        """Tell whether another process may have read a source after this one began to ask it at a moment.
+
+        What was read long after that is from a clock that was wrong.
+        """
+        known = self._known.get(source)
+        if known is None or known.read_at is None or source in self._own:
+            return False
+        return asked_at <= known.read_at < asked_at + _SLEPT_AT_MOST
 
     def forget(self, source: str) -> None:
         """Know nothing of a source, so that it can be read as it is now."""
         self._known.pop(source, None)
+        self._own.discard(source)
 
     def clear(self) -> None:
         """Know nothing of any source."""
         self._known.clear()
+        self._own.clear()
 
     def all(self) -> Mapping[str, KnownIndex]:
         """Return what is known, by source."""

@@ -123,7 +123,8 @@ class Worklist:
         ready: Collection[str] = (),
         restamped: Collection[str] = (),
         later: Mapping[str, datetime] | None = None,
-    ) -> None:
+        anew: bool = False,
+    ) -> int:
         """Store what looking through a source at a moment found, all or nothing.
 
         `buckets` are those of its index that changed, packed, in pieces; an empty one is dropped.
@@ -132,20 +133,29 @@ class Worklist:
         `ready` need a look now, `later` ones not before a moment, unless they are ready before.
         So do those of the `restamped` of which events of several sources are kept: which is newer may be
         another one now.
+        `anew`: all UIDs of the source need a look; return how many of them were not ready.
         On a shared ledger raise `StaleIndex` when it was compared with another index than the one there is.
         """
         with self._inventories.replaced(source, standing, at) as connection:
             replace_buckets(connection, source, buckets, whole=whole)
+            made_ready = self._make_all_ready(connection, source) if anew else 0
             self._agenda.hold(connection, restamped)
             several = _in_several_sources(connection, restamped)
             self._agenda.add_news(connection, several.union(ready))
             self._agenda.add_news_at(connection, later or {})
             _replace_kept(connection, source, kept, dropped)
+        return made_ready
 
-    def set_standing(self, source: str, standing: str, at: datetime) -> None:
-        """Record how a source stands of which nothing could be read; `StaleIndex` as for `record_scan`."""
-        with self._inventories.replaced(source, standing, at):
-            pass
+    def set_standing(self, source: str, standing: str, at: datetime) -> int:
+        """Record how a source stands of which nothing could be read, and make its UIDs ready.
+
+        Return how many were not; raise `StaleIndex` as `record_scan` does.
+        """
+        with self._inventories.replaced(source, standing, at) as connection:
+            return self._make_all_ready(connection, source)
+
+    def _make_all_ready(self, connection: Connection, source: str) -> int:
+        return self._agenda.add_all(connection, agenda.among([source]))
 
     def forget_indexes(self, left: Mapping[str, Buckets], at: datetime) -> None:
         """Drop the indexes, so that all sources are looked through as if for the first time.
@@ -319,7 +329,7 @@ class Worklist:
     def make_planned_ready(self) -> None:
         """Make all UIDs ready that are planned, by this process or by one that ended."""
         with self._gate.writing() as connection:
-            agenda.make_planned_ready(connection)
+            self._agenda.make_planned_ready(connection)
         self._gate.changes += 1
 
     def defer(

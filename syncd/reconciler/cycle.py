@@ -172,6 +172,7 @@ class Reconciler:
         in_order = self._intake.in_order(looked_at)
         readings = [said[one.name] for one in in_order if one.name in said]
         reports = self._records.store_read(readings, looked_at)
+        self._ledger.latency.keep(())  # the writer does not know since when
         self._intake.let_go()
         self._reporter.note_read()
         return reports
