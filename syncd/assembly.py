@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import json
 import os
 import signal
 from collections.abc import Callable, Collection, Iterator
@@ -31,8 +32,10 @@ from syncd.core.settings import Settings
 from syncd.errors import ApiUnusable
 from syncd.ics import Locale, ParserPool
 from syncd.intake import CalendarSource, Elsewhere, Fetched, Prepare
+from syncd.intake.intake import program
 from syncd.ledger import Ledger, LedgerAddress
 from syncd.ledger.facts import PathWord, path_of
+from syncd.ledger.index_versions import basis_of
 from syncd.ledger.measurements import (
     CounterName,
     GaugeName,
@@ -41,6 +44,7 @@ from syncd.ledger.measurements import (
 )
 from syncd.ledger.operation import KEPT_CONFIGURATION
 from syncd.ledger.patience import LedgerPatience
+from syncd.migrations import HEAD
 from syncd.reconciler import Reconciler
 from syncd.sources.feeds import Subscription, Subscriptions
 from syncd.sources.files import FileSource, Memory
@@ -189,6 +193,8 @@ def assemble(
     `others_wait` is asked while costly events are read whether to leave the rest of them to the next cycle.
     `alive` is called at each step of the work: before a source is read, and at each API call.
     """
+    if owner:
+        ledger.basis = reading_basis(config)
     subscriptions = Subscriptions(
         {
             source.name: subscription(source, config)
@@ -326,6 +332,21 @@ def keep_configuration(config: Config, ledger: Ledger) -> None:
     text = kept_text(config)
     if ledger.facts.get(KEPT_CONFIGURATION) != text:
         ledger.facts.set(KEPT_CONFIGURATION, text)
+
+
+_DECIDES_NO_READING = ("web", "log", "notices", "state")
+
+
+def reading_basis(config: Config) -> str:
+    """Return what a reading under a configuration rests on, equal for members that may use those of each other."""
+    by_what = ""
+    if config.written is not None:
+        # Not where its file is: each member may have its own.
+        tree = json.loads(kept_text(config))["tree"]
+        for table in _DECIDES_NO_READING:
+            tree.pop(table, None)
+        by_what = json.dumps(tree, sort_keys=True)
+    return basis_of(f"{program()} {HEAD}", by_what)
 
 
 def who() -> str:

@@ -4,7 +4,8 @@ SyncdError
 ├─ ConfigError(problems)        stop; print every problem; exit 78
 ├─ SourceError(source)          this source is unreadable this cycle: its bookings stay
 │   ├─ SourceUnavailable        fetch failed, file absent            (may pass by itself)
-│   └─ SourceMalformed          not iCalendar, truncated, too large  (needs a person)
+│   ├─ SourceMalformed          not iCalendar, truncated, too large  (needs a person)
+│   └─ StaleIndex               another member has read it since: read it anew, or hear of it
 ├─ ReservationError             one change failed; go on with the next
 │   ├─ NotExecuted              provably without effect: may be repeated
 │   │   └─ RateLimited          … after `retry_after_s`
@@ -73,6 +74,15 @@ class SourceUnavailable(SourceError):
 
 class SourceMalformed(SourceError):
     """Something was read that is not a whole calendar; a person has to look."""
+
+
+class StaleIndex(SourceError):
+    """What this process knows of a source is older than what another member stored of it since."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(
+            source, "another member has read it since; it is read anew at once"
+        )
 
 
 class ReservationError(SyncdError):

@@ -341,7 +341,9 @@ class LedgerContract:
             what="test",
         )
         assert ledger.bookings.unsettled(NOW) == stored[:4]
-        ledger.worklist.defer({"d": (NOW + timedelta(days=1), {})}, over=(), at=NOW)
+        tomorrow = NOW + timedelta(days=1)
+        seen = ledger.worklist.ready_with_news(NOW)
+        ledger.worklist.defer({"d": (tomorrow, {})}, over=(), at=NOW, seen=seen)
         assert ledger.bookings.unsettled(NOW) == stored[1:4]
 
     @pytest.mark.parametrize(

@@ -113,7 +113,10 @@ class Counted(RuleBasedStateMachine):
     @rule(uid=uids, skipped=st.integers(0, 3), in_an_hour=st.booleans())
     def rest(self, uid: str, skipped: int, in_an_hour: bool) -> None:
         until = NOW + timedelta(hours=1) if in_an_hour else None
-        self.ledger.worklist.defer({uid: (until, _skips(skipped))}, over=(), at=NOW)
+        seen = self.ledger.worklist.ready_with_news(NOW)
+        self.ledger.worklist.defer(
+            {uid: (until, _skips(skipped))}, over=(), at=NOW, seen=seen
+        )
         if uid in self.ledger.worklist.uids():
             self.skipped[uid] = skipped
 
@@ -123,7 +126,8 @@ class Counted(RuleBasedStateMachine):
 
     @rule(uid=uids, skipped=st.integers(0, 3))
     def wait_to_be_written(self, uid: str, skipped: int) -> None:
-        self.ledger.worklist.mark_planned({uid: _skips(skipped)})
+        seen = self.ledger.worklist.ready_with_news(NOW)
+        self.ledger.worklist.mark_planned({uid: _skips(skipped)}, seen)
         if uid in self.ledger.worklist.uids():
             self.skipped[uid] = skipped
 

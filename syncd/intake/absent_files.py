@@ -115,6 +115,13 @@ class AbsentFiles:
         """Wait for nothing of a source: it cannot be read now."""
         self._judged_in.pop(source, None)
 
+    def forget_source(self, source: str) -> None:
+        """Know nothing of a source: for how long its files are gone is told by the clock, when it is read."""
+        self.forget(source)
+        own = [key for key in self._since if key[0] == source]
+        for key in own:
+            del self._since[key]
+
     def awaited(self) -> Mapping[str, timedelta]:
         """Return in how long each source is to be looked at again where a file is gone."""
         now_s = self.elapsed()

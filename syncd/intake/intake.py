@@ -19,10 +19,12 @@ from itertools import chain
 from syncd import __version__
 from syncd.core.bounds import COSTLY_S
 from syncd.core.occurrence import Presence, Reading, Window
+from syncd.errors import StaleIndex
 from syncd.ics import ParsedSeries, ParserPool
 from syncd.intake.absent_files import AbsentFiles
 from syncd.intake.excerpt import SourceExcerpt, excerpt_of
 from syncd.intake.known import AT_HAND, KnownSources
+from syncd.intake.others import OtherReaders
 from syncd.intake.parsing import UidParser
 from syncd.intake.poison import Poison
 from syncd.intake.ports import CalendarSource, IntakeLedger, Kept, WorklistStore
@@ -30,11 +32,11 @@ from syncd.intake.raw_events import unpacked
 from syncd.intake.reading import ReadingsByName, reading_of
 from syncd.intake.remarks import Remarks
 from syncd.intake.scanner import Elsewhere, Scanner
-from syncd.intake.source_index import SourceIndex
-from syncd.intake.state import UNKNOWN, SourceState
+from syncd.intake.state import SourceState
 from syncd.intake.turns import Turns
-from syncd.ledger import SourceRecord
 from syncd.ledger.facts import JUDGED_AT
+from syncd.ledger.index_versions import Buckets
+from syncd.ledger.tables import to_milliseconds
 
 Prepare = Callable[[Collection[str], bool], None]
 """Begins to fetch the named sources, where that takes time; the flag says to ask anew whatever is kept."""
@@ -79,6 +81,7 @@ class Intake:
     `pool` parses what may be costly; `alive` is called at each step.
     `others_wait` tells whether something else is due meanwhile; what is costly then gives way to it.
     `elapsed` is a steady clock, by which a file of a directory that is gone has `file_grace`.
+    `others` has the sources as others found them, a former process or other members of a shared ledger.
     """
 
     def __init__(
@@ -131,6 +134,15 @@ class Intake:
             elsewhere=elsewhere,
             elapsed=elapsed,
         )
+        self.others = OtherReaders(
+            worklist=self._worklist,
+            scanner=self._scanner,
+            known=self._known,
+            absent=self._absent,
+            poison=poison,
+            grace=file_grace,
+            elapsed=elapsed,
+        )
         self.put_off = frozenset[str]()
 
     def refresh_after(self, name: str) -> timedelta | None:
@@ -158,14 +170,6 @@ class Intake:
                 names.add(name)
         return names
 
-    def recall(self, known: Mapping[str, SourceRecord], now: datetime) -> None:
-        """Take the sources to stand as they did when they were looked at last, by their records; ask none.
-
-        Of a source without a record nothing is known, as before its first reading.
-        """
-        for source in self.in_order(known):
-            self._scanner.recall(source, known[source.name], now)
-
     # What changed
 
     def update(
@@ -181,8 +185,10 @@ class Intake:
         self._parser.anew = force
         if force:
             self._poison.forget()
+        # As it is stored, because a reading is told from others by its moment.
+        at = to_milliseconds(now)
         with self._scanner.in_a_row():
-            return self._scan(self._wanted(names, force=force), now)
+            return self._scan(self._wanted(names, force=force), at)
 
     def _scan(self, sources: Iterable[CalendarSource], now: datetime) -> dict[str, int]:
         """Scan sources or put them off; return, by those scanned, how many UIDs say something new."""
@@ -191,7 +197,7 @@ class Intake:
         news = 0
         first_ones_s = 0.0
         for source in sources:
-            is_first = self._is_first(source)
+            is_first = not self.was_read(source.name)
             takes_long = is_first and first_ones_s >= _FIRST_READINGS_S
             is_much = news + self._scanner.made_ready >= self._portion
             if self._takes_portions and (takes_long or is_much):
@@ -212,9 +218,6 @@ class Intake:
         """Tell whether this process tried to read a source before."""
         return self._scanner.state_of(name) is not None
 
-    def _is_first(self, source: CalendarSource) -> bool:
-        return not self.was_read(source.name)
-
     def let_go(self) -> None:
         """Drop what was parsed: no cycle will soon ask for the same again."""
         self._parser.let_go()
@@ -226,24 +229,25 @@ class Intake:
 
     def forget(self, now: datetime) -> None:
         """Look at everything as if for the first time: what was known may rest on something else."""
-        unread: dict[str, SourceIndex] = {}
+        self._known.forget()
+        self._worklist.versions.clear()
+        left: dict[str, Buckets] = {}
         for source in self.sources:
-            unread[source.name] = self._known.of(source).index.unread()
+            index = self._known.of(source).index.unread()
+            # A file may be gone just now, and its bookings are not to go with it.
+            if index.formers:
+                left[source.name] = index.packed()
         self._known.forget()
         self._scanner.forget()
         self._parser.let_go()
-        self._worklist.forget_indexes()
-        for name, index in unread.items():
-            # A file may be gone just now, and its bookings are not to go with it.
-            if index.formers:
-                buckets = index.packed()
-                self._worklist.record_scan(name, buckets, UNKNOWN, whole=True, kept={})
+        self._worklist.forget_indexes(left, now)
         self._ledger.facts.set(JUDGED_AT, now)
 
     def readings_of(self, uids: Collection[str], now: datetime) -> Readings:
         """Return what the sources say of these UIDs, as far as this process read them."""
         window = Window.ahead(now, self._horizon)
         kept = self._worklist.kept_of(uids)
+        self.others.forget_changed()  # after that: what is kept is of the same version then
         allowance = self._turns.begin(uids)
         parsed: dict[str, Mapping[str, ParsedSeries]] = {}
         found: dict[str, Reading] = {}
@@ -258,8 +262,12 @@ class Intake:
                 continue
             own = kept.get(name, {})
             known = partial(self._known.of, source)
-            series = self._parser.parse_kept(source, known, own, window, allowance)
-            remarks = self._remarks.update(source, own, series)
+            try:
+                series = self._parser.parse_kept(source, known, own, window, allowance)
+                remarks = self._remarks.update(source, own, series)
+            except StaleIndex:
+                self.others.forget_stale(name)
+                continue
             postponed = frozenset(own.keys() - series.keys())
             parsed[name] = series
             holds = partial(self._known.holds, source)
@@ -364,7 +372,7 @@ class Intake:
 
     def _place(self, source: CalendarSource) -> tuple[bool, bool]:
         """Return what sorts sources by whose turn it is."""
-        return self._is_first(source), source.name not in self.put_off
+        return not self.was_read(source.name), source.name not in self.put_off
 
 
 def _unreadable_reading(source: str, state: SourceState, window: Window) -> Reading:

@@ -6,7 +6,8 @@ hours. So what was used last stays at hand, up to a number of bytes, and the oth
 when they are due, which takes about as long as asking a feed.
 
 An index is the same value whether it stayed at hand or was read again, since the ledger is written in one step
-with it (`syncd.intake.scan`) and by this process alone.
+with it (`syncd.intake.scan`) and by this process alone; or, on a shared ledger, since nothing else is read than
+what is known of the source (`syncd.errors.StaleIndex`).
 """
 
 from __future__ import annotations
@@ -45,6 +46,11 @@ class Known:
         index = SourceIndex.unpacked(buckets)
         is_stored = index.is_packed_in(buckets)
         return cls(index, parser_of(source, index), is_stored)
+
+    def unread(self, source: CalendarSource) -> Known:
+        """Return what is left when nothing that was read counts; see `SourceIndex.unread`."""
+        index = self.index.unread()
+        return Known(index, parser_of(source, index), is_stored=False)
 
     @property
     def size(self) -> int:
@@ -86,6 +92,8 @@ class KnownSources:
             known, _ = held
             return known
         known = Known.of(source, self._worklist.index_of(source.name))
+        if self._worklist.versions.is_by_another_program(source.name):
+            known = known.unread(source)
         self.keep(source.name, known)
         return known
 
@@ -102,6 +110,10 @@ class KnownSources:
         while self._size > self._most and len(self._at_hand) > 1:
             oldest = next(iter(self._at_hand))
             self._drop(oldest)
+
+    def forget_source(self, name: str) -> None:
+        """Have nothing of a source at hand: another process stored something of it."""
+        self._drop(name)
 
     def forget(self) -> None:
         """Have nothing at hand: the ledger has it otherwise by now."""

@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from typing import Any, TypeVar
@@ -22,7 +21,9 @@ from syncd.intake.ports import (
 )
 from syncd.intake.raw_events import is_over, same_events, unpacked
 from syncd.ledger import worklist as stored
+from syncd.ledger.agenda import News
 from syncd.ledger.facts import Fact, FactStore
+from syncd.ledger.index_versions import Buckets, IndexVersions, KnownIndex
 
 T = TypeVar("T")
 
@@ -76,6 +77,16 @@ class _Facts:
         """Give a fact a value, here only."""
         self._own[fact.name] = value
 
+    def set_first(self, fact: Fact[T], value: T) -> T:
+        """Give a fact a value unless it has one, here only; return the one that it has."""
+        return self.change(fact, lambda known: value if known is None else known)
+
+    def change(self, fact: Fact[T], changed: Callable[[T | None], T]) -> T:
+        """Give a fact the value that follows from the one before, here only; return it."""
+        value = changed(self.get(fact))
+        self._own[fact.name] = value
+        return value
+
 
 class _Worklist:
     """What sources said, here or below."""
@@ -104,18 +115,36 @@ class _Worklist:
             return own
         return "" if self._forgotten else self._base.standing_of(source)
 
+    @property
+    def versions(self) -> IndexVersions:
+        """Return which version of each index this process knows below."""
+        return self._base.versions
+
+    def known_of(self, source: str) -> KnownIndex:
+        """Return how a source stood when it was read last, by whom and when."""
+        if source in self._standings or self._forgotten:
+            return KnownIndex(standing=self.standing_of(source))
+        return self._base.known_of(source)
+
+    def stale_among(self, sources: Collection[str]) -> frozenset[str]:  # noqa: ARG002  # as its port
+        """Return none: what stands here is compared with nothing."""
+        return frozenset()
+
     def record_scan(
         self,
         source: str,
-        buckets: Mapping[int, Sequence[bytes]],
+        buckets: Buckets,
         standing: str,
         *,
+        at: datetime,  # noqa: ARG002  # as its port
         whole: bool,
         kept: Mapping[str, bytes],
         dropped: Collection[str] = (),
         ready: Collection[str] = (),
+        restamped: Collection[str] = (),  # noqa: ARG002  # as its port
         later: Mapping[str, datetime] | None = None,
-    ) -> None:
+        anew: bool = False,  # noqa: ARG002  # as its port
+    ) -> int:
         """Remember what was found in a source; remarks on events that are as they were stay."""
         merged: dict[int, bytes] = {}
         if not whole:
@@ -139,16 +168,20 @@ class _Worklist:
         for uid in ready:
             self._later.pop(uid, None)
         self._later.update(later or {})
+        return 0
 
-    def set_standing(self, source: str, standing: str) -> None:
+    def set_standing(self, source: str, standing: str, at: datetime) -> int:  # noqa: ARG002  # as its port
         """Remember how a source stands of which nothing could be read."""
         self._standings[source] = standing
+        return 0
 
-    def forget_indexes(self) -> None:
-        """Look through all sources as if for the first time."""
+    def forget_indexes(self, left: Mapping[str, Buckets], at: datetime) -> None:
+        """Look through all sources as if for the first time, but for what is `left` of some."""
         self._forgotten = True
         self._indexes = {}
         self._standings = {}
+        for source, buckets in left.items():
+            self.record_scan(source, buckets, "", at=at, whole=True, kept={})
 
     def uids_of(self, source: str) -> Sequence[str]:
         """Return the UIDs of a source of which events are kept."""
@@ -189,13 +222,6 @@ class _Worklist:
     def longest_uid(self) -> int | None:
         """Return how many bytes a UID may have; None: any."""
         return self._base.longest_uid
-
-    def in_several_sources(self, uids: Collection[str]) -> frozenset[str]:
-        """Return those of the UIDs of which events of several sources are kept."""
-        sources: Counter[str] = Counter()
-        for here in self.kept_of(uids).values():
-            sources.update(here.keys())
-        return frozenset(uid for uid, count in sources.items() if count > 1)
 
     def remarks(self, source: str) -> Mapping[str, str]:
         """Return all remarks on what is kept of a source, by UID."""
@@ -254,6 +280,10 @@ class _Worklist:
             found.add(uid)
         return frozenset(found)
 
+    def ready_with_news(self, now: datetime) -> News:
+        """Return the same as `ready`; nothing is told here of a UID while it is looked at."""
+        return dict.fromkeys(self.ready(now), 0)
+
     def _is_over(self, uid: str, now: datetime) -> bool:
         """Tell whether nothing of a UID is left in any source."""
         for kept in self.kept_of([uid]).values():
@@ -288,6 +318,7 @@ class _Worklist:
         *,
         over: Collection[str],
         at: datetime,
+        seen: News,
     ) -> None:
         """Do nothing: no plan is carried out."""
 

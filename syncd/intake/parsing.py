@@ -108,6 +108,10 @@ class UidParser:
         else:
             self._ahead.pop(source, None)
 
+    def forget_source(self, source: str) -> None:
+        """Drop what was parsed of a source."""
+        self._ahead.pop(source, None)
+
     def let_go(self) -> None:
         """Drop what was parsed."""
         self._ahead = {}

@@ -12,6 +12,7 @@ import json
 from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import TypeAlias
 
 import structlog
 
@@ -25,6 +26,9 @@ _DEATHS = 2  # in the same place, from which on it is set aside
 _FIRST_WAIT = timedelta(hours=1)
 _LONGEST_WAIT = timedelta(days=1)
 _CHANGES = 3  # deaths from which on a changed text is not read at once either: it may change at every reading
+
+
+_Work: TypeAlias = tuple[str, str]  # a source and a UID of it; empty: the source
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +65,8 @@ class Poison:
     def __init__(self, ledger: IntakeLedger, now: datetime) -> None:
         """Count the death of a former process, if there was one."""
         self._ledger = ledger
-        known_ones = ledger.facts.get(_SET_ASIDE) or []
-        self._suspects = {
-            (suspect.source, suspect.uid): suspect for suspect in known_ones
-        }
+        self._suspects = _by_work(ledger.facts.get(_SET_ASIDE))
+        self._unstored: set[_Work] = set()
         left = ledger.under_way.take_left()
         for item in left:
             suspect = self._suspect(item, now)
@@ -80,6 +82,10 @@ class Poison:
             )
         if left:
             self._store()
+
+    def reload(self) -> None:
+        """Take what other members of a shared ledger suspect."""
+        self._suspects = _by_work(self._ledger.facts.get(_SET_ASIDE))
 
     def _suspect(self, item: WorkItem, now: datetime) -> _Suspect:
         """Count a death of the process while it did some work; return who is suspected of it."""
@@ -98,6 +104,7 @@ class Poison:
             at=now.isoformat(),
         )
         self._suspects[key] = suspect
+        self._unstored.add(key)
         return suspect
 
     def why_not(
@@ -128,7 +135,7 @@ class Poison:
         if not self._suspects:
             return
         whole = set(sources)
-        cleared: list[tuple[str, str]] = []
+        cleared: list[_Work] = []
         for key, suspect in self._suspects.items():
             was_read = suspect.uid in uids if suspect.uid else suspect.source in whole
             if was_read and not self._is_aside(suspect, now):
@@ -136,6 +143,7 @@ class Poison:
         for key in cleared:
             del self._suspects[key]
         if cleared:
+            self._unstored.update(cleared)
             self._store()
 
     def forget(self) -> None:
@@ -143,10 +151,27 @@ class Poison:
         self._suspects = {
             key: replace(suspect, deaths=1) for key, suspect in self._suspects.items()
         }
+        self._unstored.update(self._suspects)
 
     def _is_aside(self, suspect: _Suspect, now: datetime) -> bool:
         why = self.why_not(suspect.source, suspect.uid, suspect.digest, now)
         return why is not None
 
     def _store(self) -> None:
-        self._ledger.facts.set(_SET_ASIDE, list(self._suspects.values()))
+        """Store what is suspected otherwise, beside what other members of a shared ledger suspect by now."""
+        own = {work: self._suspects.get(work) for work in self._unstored}
+
+        def with_own(known_ones: list[_Suspect] | None) -> list[_Suspect]:
+            merged = _by_work(known_ones)
+            for work, suspect in own.items():
+                merged.pop(work, None)
+                if suspect is not None:
+                    merged[work] = suspect
+            return list(merged.values())
+
+        self._suspects = _by_work(self._ledger.facts.change(_SET_ASIDE, with_own))
+        self._unstored.clear()
+
+
+def _by_work(suspects: Iterable[_Suspect] | None) -> dict[_Work, _Suspect]:
+    return {(suspect.source, suspect.uid): suspect for suspect in suspects or ()}

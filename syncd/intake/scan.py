@@ -24,6 +24,7 @@ from syncd.intake.ports import CalendarSource, Fetched, IntakeLedger, WorklistSt
 from syncd.intake.raw_events import Spans, earliest, packed, unpacked
 from syncd.intake.series_ahead import AHEAD_FROM, SeriesAhead
 from syncd.intake.source_index import SourceIndex
+from syncd.intake.state import UNKNOWN
 from syncd.ledger.facts import JUDGED_AT
 
 log = structlog.get_logger(__name__)
@@ -175,29 +176,36 @@ class Scan:
         finally:
             self.ended = True
 
-    def take_in(self, found: ScanResult, standing: str, window: Window) -> None:
-        """Store what was found, and put the UIDs that say something new on the worklist."""
+    def take_in(self, found: ScanResult, standing: str, window: Window) -> int:
+        """Store what was found, and put the UIDs that say something new on the worklist.
+
+        All UIDs of the source need a look where it stands otherwise than before; return how many of them were
+        not ready.
+        """
         diff = found.diff
         later = self._later(found, window)
         ready = set(diff.changed)
-        ready |= self._worklist.in_several_sources(diff.restamped)
         ready |= self._perhaps_moved(diff.index)
         self._ledger.facts.set(JUDGED_AT, self.at)
         stored = self.known.index if self.is_stored else None
         too_long = self._too_long(ready | found.kept.keys() | diff.changed.keys())
         ready -= too_long
         changed = _without(diff.changed, too_long)
-        self._worklist.record_scan(
+        made_ready = self._worklist.record_scan(
             self._source.name,
             diff.index.packed(stored),
             standing,
+            at=self.at,
             whole=not self.is_stored,
             kept=_without(found.kept, too_long),
             dropped=[uid for uid, events in changed.items() if not events],
             ready=ready - later.keys(),
+            restamped=diff.restamped.keys() - too_long,
             later=_without(later, too_long),
+            anew=self.standing not in {standing, UNKNOWN},
         )
         self._tracked_uids.add(ready)
+        return made_ready
 
     def _too_long(self, uids: Collection[str]) -> Set[str]:
         """Return those of the UIDs that the ledger cannot take, and say how many these are."""

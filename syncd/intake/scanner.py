@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from functools import cached_property, partial
 
 from syncd.core.occurrence import Window
-from syncd.errors import SourceError, SourceUnavailable
+from syncd.errors import SourceError, SourceUnavailable, StaleIndex
 from syncd.intake.absent_files import AbsentFiles, Glance
 from syncd.intake.known import Known, KnownSources
 from syncd.intake.parsing import UidParser
@@ -33,7 +33,6 @@ from syncd.intake.state import (
     Outline,
     SourceState,
 )
-from syncd.ledger import SourceRecord
 from syncd.ledger.facts import SALT
 from syncd.ledger.tables import instant_of
 
@@ -74,6 +73,8 @@ class Scanner:
         self._states: dict[str, SourceState] = {}
         self._aside: dict[str, Scan] = {}
         self._tracked_uids = TrackedUids(self._worklist)
+        self.stale: set[str] = set()
+        """Sources of which another member of a shared ledger stored something while this process looked on."""
         self.made_ready = 0
         """UIDs that say nothing new and were made ready in this row of scans."""
 
@@ -95,6 +96,10 @@ class Scanner:
         """Return how this process found the sources that it tried to read, by name."""
         return self._states
 
+    def note(self, name: str, state: SourceState) -> None:
+        """Take a source to stand so, which somebody else found out."""
+        self._states[name] = state
+
     def knows_whole(self, name: str) -> bool:
         """Tell whether all that a source said last is known, and it is not being read."""
         state = self._states.get(name)
@@ -108,11 +113,36 @@ class Scanner:
         for scan in self._aside.values():
             scan.is_stored = False
 
+    def forget_source(self, name: str) -> None:
+        """Know nothing of a source any more: another process stored something of it, or reads it from now on.
+
+        What another thread is finding out of it comes too late.
+        """
+        self._states.pop(name, None)
+        self._aside.pop(name, None)
+        self._absent.forget_source(name)
+        self._remarks.forget(name)
+        self._parser.forget_source(name)
+        self._known.forget_source(name)
+        self._worklist.versions.forget(name)
+
+    def forget_stale(self, name: str) -> None:
+        """Forget a source because what was known of it is not what the ledger has; it is to be read anew."""
+        self.forget_source(name)
+        self.stale.add(name)
+
     def scan(self, source: CalendarSource, now: datetime) -> int | None:
         """Find out what a source says anew, and put it on the worklist; return how many UIDs do.
 
-        Return None while another thread finds that out.
+        Return None while another thread finds that out, or if another member has read the source since.
         """
+        try:
+            return self._scan(source, now)
+        except StaleIndex:
+            self.forget_stale(source.name)
+            return None
+
+    def _scan(self, source: CalendarSource, now: datetime) -> int | None:
         aside = self._aside.get(source.name)
         if aside is not None:
             if not aside.ended:
@@ -132,6 +162,7 @@ class Scanner:
         if self._is_as_it_was(source, fetched, now):
             return 0
         scan = self._begin_scan(source, fetched, now)
+        self._refuse_late(source, fetched.asked_at or now)
         bounded = self._parser.bounds_aside(source, now)
         window = Window.ahead(now, self._horizon)
         if self._elsewhere is not None and scan.is_large:
@@ -197,6 +228,11 @@ class Scanner:
             sentence, _ = why
             raise SourceUnavailable(source.name, sentence)
 
+    def _refuse_late(self, source: CalendarSource, asked_at: datetime) -> None:
+        """Raise `StaleIndex` if another member may have read a source after it was asked here."""
+        if self._worklist.versions.is_later(source.name, asked_at):
+            raise StaleIndex(source.name)
+
     def _take_in(self, source: CalendarSource, scan: Scan, result: ScanResult) -> int:
         """Store what a scan found, and remember how the source stands; return how many UIDs changed."""
         problems = "; ".join(result.diff.problems)
@@ -214,12 +250,9 @@ class Scanner:
         result = replace(result, diff=diff)
         missing = self._absent.missing(glance, index)
         self._absent.watch(glance, index, missing, complete=complete)
-        if scan.standing not in {standing, UNKNOWN}:
-            # First, because the standing that tells of it goes with what is taken in.
-            self.made_ready += self._worklist.add_all([source.name])
         if index != former or standing != scan.standing:
             window = Window.ahead(scan.at, self._horizon)
-            scan.take_in(result, standing, window)
+            self.made_ready += scan.take_in(result, standing, window)
             scan.is_stored = True
             self._remarks.forget(source.name)
         if scan.standing != UNKNOWN:
@@ -262,40 +295,20 @@ class Scanner:
         """Remember why a source cannot be read now; if it could before, all of its UIDs are ready."""
         self._absent.forget(source.name)
         former = self._standing_of(source.name)
+        self._refuse_late(source, now)
         known = self._states.get(source.name)
         outline = NOTHING_READ if known is None else known.outline
         self._states[source.name] = SourceState(
             at=now, outline=outline, standing=UNREADABLE, error=error
         )
         if former != UNREADABLE:
-            self.made_ready += self._worklist.add_all([source.name])
-            self._worklist.set_standing(source.name, UNREADABLE)
-
-    def recall(
-        self, source: CalendarSource, record: SourceRecord, now: datetime
-    ) -> None:
-        """Take a source to stand as the ledger knows it, without asking it."""
-        at = record.last_read_at
-        if self._worklist.standing_of(source.name) == UNREADABLE:
-            self._states[source.name] = SourceState(
-                at=at, outline=NOTHING_READ, standing=UNREADABLE, error=record.error
-            )
-            return
-        known = self._known.of(source)
-        glance = Glance(source.name, now, self._elapsed())
-        self._states[source.name] = SourceState(
-            at=at,
-            outline=Outline.of(known),
-            standing=WHOLE if record.error is None else IN_PART,
-            error=record.error,
-            missing=self._absent.missing(glance, known.index),
-        )
+            made_ready = self._worklist.set_standing(source.name, UNREADABLE, now)
+            self.made_ready += made_ready
 
     @cached_property
     def _salt(self) -> int:
         """Return the key of the digests, which this installation has for good."""
         salt = self._ledger.facts.get(SALT)
         if salt is None:
-            salt = secrets.randbits(64)
-            self._ledger.facts.set(SALT, salt)
+            salt = self._ledger.facts.set_first(SALT, secrets.randbits(64))
         return salt

@@ -14,12 +14,11 @@ from syncd.core.occurrence import Missing
 from syncd.core.reasons import Note
 from syncd.intake.known import Known
 
-# How a source stands.
+# How a source stands, beside `syncd.ledger.index_versions.ANEW`.
 UNKNOWN = ""  # never read
 WHOLE = "whole"
 IN_PART = "in part"
 UNREADABLE = "unreadable"
-ANEW = "anew"  # read, but what a plan rests on changed since: all of it needs a look
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,9 @@ from syncd.core.reasons import Reason
 from syncd.core.totals import Rest, Skips
 from syncd.intake.intake import Intake, Readings, program
 from syncd.intake.ports import CalendarSource, IntakeLedger
-from syncd.intake.state import ANEW
+from syncd.ledger.agenda import News
 from syncd.ledger.facts import BASIS, DEFERRED_AT, Basis
+from syncd.ledger.index_versions import ANEW
 
 Deferred: TypeAlias = tuple[datetime | None, Skips]
 """Until when a UID is deferred (None: until it changes), and how many of its occurrences are skipped why."""
@@ -96,13 +97,13 @@ class Worklist:
         latest = max(deferred_at, self._intake.judged_at)
         return now < latest - _SET_BACK
 
-    def ready(self, now: datetime) -> frozenset[str]:
-        """Return the UIDs that need a look now."""
-        return self._ledger.worklist.ready(now)
+    def ready(self, now: datetime) -> News:
+        """Return the UIDs that need a look now, with what tells later whether there was news of one since."""
+        return self._ledger.worklist.ready_with_news(now)
 
     def rest(
         self,
-        ready: frozenset[str],
+        ready: News,
         said: Readings,
         decided: Plan,
         bookings: Iterable[Booking],
@@ -117,7 +118,7 @@ class Worklist:
         resting: dict[str, Deferred] = {}
         over: list[str] = []
         restless: list[str] = []
-        for uid in ready - said.unheard:
+        for uid in ready.keys() - said.unheard:
             rest = decided.at_rest.get(uid)
             if rest is None:
                 if uid in known:
@@ -130,7 +131,7 @@ class Worklist:
             else:
                 resting[uid] = self._deferred(rest, following, now)
         if resting or over:
-            self._ledger.worklist.defer(resting, over=over, at=now)
+            self._ledger.worklist.defer(resting, over=over, at=now, seen=ready)
         self._note_skips(restless, decided)
 
     def _note_skips(self, restless: Iterable[str], decided: Plan) -> None:

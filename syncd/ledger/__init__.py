@@ -23,6 +23,7 @@ from syncd.ledger.feed_entries import FeedEntries
 from syncd.ledger.fence import Fence
 from syncd.ledger.gate import Calls, WritingGate, prune_calls
 from syncd.ledger.history import History, HistoryEntry
+from syncd.ledger.index_versions import inventories_of
 from syncd.ledger.latency import ChangeLatency
 from syncd.ledger.leases import LeaseStore, prune_terms
 from syncd.ledger.local_notes import LocalNotes
@@ -76,8 +77,9 @@ class Ledger:
         self.history = History(database)
         self.timetable = Timetable(database)
         self.feed_entries = FeedEntries(database)
-        self.sources = Sources(database, self._gate)
-        self.worklist = Worklist(database, self._gate, self.facts)
+        inventories = inventories_of(database, self._gate, owner=owner)
+        self.worklist = Worklist(database, self._gate, self.facts, inventories)
+        self.sources = Sources(database, self._gate, self.worklist)
         self.people = People(database, self._gate)
         self.operation = Operation(database, self._gate)
         self.notices = NoticeStore(database, self._gate, self.facts, self.measurements)
@@ -146,6 +148,15 @@ class Ledger:
     def note_refusal(self) -> None:
         """Count that the fence kept something from being written."""
         self.measurements.add(CounterName.FENCE_REFUSALS)
+
+    @property
+    def basis(self) -> str:
+        """Return what the readings of this process rest on, as `basis_of` tells it, on a shared ledger."""
+        return self.worklist.versions.basis
+
+    @basis.setter
+    def basis(self, basis: str) -> None:
+        self.worklist.versions.basis = basis
 
     def prune(self, before: datetime, *, unseen_before: datetime | None = None) -> int:
         """Forget what has been over since before a moment; returns the number of bookings forgotten.

@@ -41,6 +41,7 @@ from syncd.core.reasons import REFUSALS
 from syncd.core.totals import Totals
 from syncd.errors import LedgerError, TermOver
 from syncd.ledger import booking_rows, counts, tables
+from syncd.ledger.agenda import add_uids
 from syncd.ledger.booking_rows import read_booking
 from syncd.ledger.database import Database
 from syncd.ledger.facts import ADOPTED_AT, BACKED_UP_AT, RECOVERY, Facts, Recovery
@@ -53,7 +54,7 @@ from syncd.ledger.history import (
     add_entries,
     entry_of,
 )
-from syncd.ledger.worklist import add_uids, ready_uids
+from syncd.ledger.worklist import ready_uids
 
 _LATEST = select(func.max(tables.history.c.id))
 _BOOKING = tables.bookings.c

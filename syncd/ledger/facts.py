@@ -45,6 +45,14 @@ class FactStore(Protocol):
         """Give a fact a value in place of the one before; None: it has none."""
         ...
 
+    def set_first(self, fact: Fact[T], value: T) -> T:
+        """Give a fact a value unless it has one; return the one that it has."""
+        ...
+
+    def change(self, fact: Fact[T], changed: Callable[[T | None], T]) -> T:
+        """Give a fact the value that follows from the one before, with nobody in between; return it."""
+        ...
+
 
 class Facts:
     """The store of facts; with `cached` they are kept in memory, because nobody else sets any."""
@@ -69,6 +77,28 @@ class Facts:
         with self._gate.writing() as connection:
             text = put_fact(connection, fact, value)
         self.note(fact, text)
+
+    def set_first(self, fact: Fact[T], value: T) -> T:
+        """Give a fact a value unless it has one; return the one that it has."""
+        return self.change(fact, lambda known: value if known is None else known)
+
+    def change(self, fact: Fact[T], changed: Callable[[T | None], T]) -> T:
+        """Give a fact the value that follows from the one before, with nobody in between; return it."""
+        c = tables.facts.c
+        of_the_name = {"name": fact.name}
+        with self._gate.writing() as connection:
+            if self._database.is_shared:
+                # There is a row to be locked, whoever comes first.
+                nothing = {"value": ""}
+                tables.put(connection, tables.facts, of_the_name, of_the_name, nothing)
+            query = select(c.value).where(c.name == fact.name)
+            text = connection.execute(query).scalar()
+            with self._database.making_sense(f"The fact {fact.name}"):
+                known = fact.decode(text) if text else None
+            value = changed(known)
+            text = put_fact(connection, fact, value)
+        self.note(fact, text)
+        return value
 
     def note(self, fact: Fact[T], text: str) -> None:
         """Take note of the text that another store wrote with `put_fact`, when that is on disk."""

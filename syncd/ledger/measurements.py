@@ -232,7 +232,8 @@ def forget_readings(connection: Connection, source: str) -> None:
 
 def _lines(values: Mapping[_Key, float]) -> list[dict[str, object]]:
     lines: list[dict[str, object]] = []
-    for (name, labels, part), value in values.items():
+    # In one order, so that members do not wait for each other.
+    for (name, labels, part), value in sorted(values.items()):
         lines.append({"name": name, "labels": labels, "part": part, "value": value})
     return lines
 

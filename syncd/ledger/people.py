@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -19,6 +19,7 @@ _APPROVAL = tables.approvals.c
 _APPROVALS = select(tables.approvals).order_by(_APPROVAL.at, _APPROVAL.checksum)
 _DECISION = tables.decisions.c
 _DECISIONS = select(tables.decisions).order_by(_DECISION.at, _DECISION.booking)
+_REFRESH = tables.refreshes.c
 _PERSON = tables.people.c
 _ACKNOWLEDGEMENT = tables.acknowledgements.c
 _ACKNOWLEDGEMENTS = select(tables.acknowledgements).order_by(
@@ -157,13 +158,25 @@ class People:
                 of_the_source = {"source": wish.source}
                 tables.put(connection, tables.refreshes, of_the_source, values)
 
-    def take_refreshes(self) -> tuple[Refresh, ...]:
-        """Return the wishes that were left, and forget them; writes nothing when there are none."""
-        if not self._database.rows(select(tables.refreshes)):
+    def take_refreshes(
+        self, sources: Collection[str] | None = None
+    ) -> tuple[Refresh, ...]:
+        """Return the wishes that were left, and forget them; writes nothing when there are none.
+
+        `sources`: those about these alone, because the others are for other members.
+        """
+        left = select(tables.refreshes)
+        if sources is not None:
+            left = left.where(_REFRESH.source.in_(sources))
+        if not self._database.rows(left):
             return ()
         with self._gate.writing() as connection:
-            rows = connection.execute(select(tables.refreshes)).mappings().all()
-            connection.execute(delete(tables.refreshes))
+            # In one order, and none that is left meanwhile goes with them.
+            in_order = left.order_by(_REFRESH.source).with_for_update()
+            rows = connection.execute(in_order).mappings().all()
+            taken = [row["source"] for row in rows]
+            of_these = _REFRESH.source.in_(taken)
+            connection.execute(delete(tables.refreshes).where(of_these))
         return tuple(Refresh(**values) for values in rows)
 
     # The directory

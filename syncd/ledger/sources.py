@@ -7,14 +7,15 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, exists, insert, select, update
 
 from syncd.core.feed import Body, Snapshot
 from syncd.core.occurrence import Defect, count_quarantined
 from syncd.core.reasons import Reason
-from syncd.ledger import measurements, tables, worklist
+from syncd.ledger import measurements, tables
 from syncd.ledger.database import Database
 from syncd.ledger.gate import WritingGate
+from syncd.ledger.worklist import Worklist
 
 _SOURCE = tables.sources.c
 _BEFORE = select(_SOURCE.failures, _SOURCE.failing_since, _SOURCE.quarantined).where(
@@ -28,6 +29,15 @@ _UNCHANGED = _OF_THE_NAME.values(
     last_ok_at=bindparam("at"),
     next_run_at=bindparam("due"),
 )
+_INDEX = tables.inventories.c
+# A look at what was read since, or at another index, proves nothing.
+_UNCHANGED_SINCE = _UNCHANGED.values(daemon=bindparam("by")).where(
+    _SOURCE.last_read_at <= bindparam("at"),
+    exists().where(
+        _INDEX.source == bindparam("of"), _INDEX.version == bindparam("known")
+    ),
+)
+_LAST_READ_AT = select(_SOURCE.last_read_at).where(_SOURCE.name == bindparam("of"))
 # Nobody asks for documents any more.
 _UNREAD = {
     "events": 0,
@@ -61,7 +71,7 @@ class SourceRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadingRecord:
-    """How a reading of a source went, and the defects that it found."""
+    """How a reading of a source went, and the defects that it found; None: that is for others to find."""
 
     source: str
     at: datetime
@@ -70,7 +80,7 @@ class ReadingRecord:
     events: int
     digest: str
     error: str | None
-    defects: Sequence[Defect]
+    defects: Sequence[Defect] | None
 
     def values(self) -> dict[str, object]:
         """Return the columns that are known from the reading alone."""
@@ -84,6 +94,7 @@ class ReadingRecord:
             values["digest"] = self.digest
         if self.is_read:
             values["events"] = self.events
+        if self.is_read and self.defects is not None:
             values["quarantined"] = count_quarantined(self.defects)
         return values
 
@@ -112,11 +123,18 @@ class Quarantined:
 
 
 class Sources:
-    """The store of the records of sources, of the quarantine, and of the state and the bodies of feeds."""
+    """The store of the records of sources, of the quarantine, and of the state and the bodies of feeds.
 
-    def __init__(self, database: Database, gate: WritingGate) -> None:
+    `daemon` is the name under which a shared ledger says who looked at a source last.
+    """
+
+    def __init__(
+        self, database: Database, gate: WritingGate, worklist: Worklist
+    ) -> None:
         self._database = database
         self._gate = gate
+        self._worklist = worklist
+        self.daemon = ""
 
     # Records
 
@@ -136,19 +154,43 @@ class Sources:
         return {row.name: row.digest for row in self._database.rows(query)}
 
     def record_readings(self, readings: Iterable[ReadingRecord]) -> None:
-        """Store how readings went and the defects that they found; a defect seen before keeps its date."""
+        """Store how readings went and the defects that they found; a defect seen before keeps its date.
+
+        On a shared ledger nothing is stored of a source that was read since by another member.
+        """
         with self._gate.writing() as connection:
             for reading in readings:
-                _record_reading(connection, reading)
+                if not self._database.is_shared:
+                    _record_reading(connection, reading, {})
+                elif self._is_the_latest(connection, reading):
+                    _record_reading(connection, reading, {"daemon": self.daemon})
+
+    def _is_the_latest(self, connection: Connection, reading: ReadingRecord) -> bool:
+        """Tell whether a reading is of what the ledger has, and no older than the last one that is recorded."""
+        if not self._worklist.is_current(connection, reading.source):
+            return False
+        of_the_source = {"of": reading.source}
+        known = connection.execute(_LAST_READ_AT, of_the_source).scalar()
+        return known is None or known <= reading.at
 
     def record_looks(self, looks: Iterable[UnchangedLook]) -> None:
-        """Store that complete readings found nothing new; nothing for a source never looked at."""
-        lines = [
+        """Store that complete readings found nothing new; nothing for a source never looked at.
+
+        On a shared ledger nothing is stored of a source that was read since by another member.
+        """
+        lines: list[dict[str, object]] = [
             {"of": look.source, "at": look.at, "due": look.next_run_at}
             for look in looks
         ]
-        if lines:
+        if lines and self._database.is_shared:
+            self._gate.execute(_UNCHANGED_SINCE, [self._as_known(x) for x in lines])
+        elif lines:
             self._gate.execute(_UNCHANGED, lines)
+
+    def _as_known(self, line: Mapping[str, object]) -> dict[str, object]:
+        """Return the line of a look with the version of the index that it looked at, and who did."""
+        known = self._worklist.versions.version_of(str(line["of"]))
+        return {**line, "known": known, "by": self.daemon}
 
     def record_next_runs(self, due: Mapping[str, datetime | None]) -> None:
         """Store when sources are due again, for those who ask; nothing for a source never looked at."""
@@ -159,11 +201,12 @@ class Sources:
     def forget(self, name: str) -> None:
         """Drop all that is known of a source; its bookings stay."""
         with self._gate.writing() as connection:
+            # First, as all do who store what a source says.
+            self._worklist.forget_source(connection, name)
             tables.remove(connection, tables.sources, {"name": name})
             for table in (tables.quarantine, tables.snapshots):
                 tables.remove(connection, table, {"source": name})
             _replace_body(connection, name, None)
-            worklist.forget_source(connection, name)
             measurements.forget_readings(connection, name)
 
     # The quarantine
@@ -220,25 +263,32 @@ class Sources:
     ) -> None:
         """Store what the feed of a source said, body and validators in one step.
 
-        A body that is kept already is not written again, and need not be given.
+        A body that is kept already is not written again, and need not be given; on a shared ledger nothing is
+        stored without it when another member has kept another one meanwhile.
         """
         values: dict[str, object] = {}
         for field in fields(snapshot):
             values[field.name] = getattr(snapshot, field.name)
         c = tables.snapshots.c
-        digest_of = select(c.digest).where(c.source == source)
+        digest_of = select(c.digest).where(c.source == source).with_for_update()
+        given = body.digest if body else ""
         with self._gate.writing() as connection:
             known = connection.execute(digest_of).scalar() or ""
-            if snapshot.digest != known:
-                given = body.digest if body else ""
-                if snapshot.digest != given:
-                    raise ValueError("a digest is kept together with its body")
-                _replace_body(connection, source, body)
+            is_another = snapshot.digest != known
+            if is_another and snapshot.digest != given:
+                if self._database.is_shared:
+                    return
+                raise ValueError("a digest is kept together with its body")
+            # First, so that another member waits with its body.
             of_the_source = {"source": source}
             tables.put(connection, tables.snapshots, of_the_source, values)
+            if is_another:
+                _replace_body(connection, source, body)
 
 
-def _record_reading(connection: Connection, reading: ReadingRecord) -> None:
+def _record_reading(
+    connection: Connection, reading: ReadingRecord, more: Mapping[str, object]
+) -> None:
     before = connection.execute(_BEFORE, {"source": reading.source}).first()
     failures = 0
     failing_since: datetime | None = None
@@ -247,14 +297,15 @@ def _record_reading(connection: Connection, reading: ReadingRecord) -> None:
         failures = before.failures
         failing_since = before.failing_since
         had_defects = before.quarantined > 0
-    values = reading.values()
+    values = {**reading.values(), **more}
     values["failures"] = 0
     values["failing_since"] = None
     if not reading.complete:
         values["failures"] = failures + 1
         values["failing_since"] = failing_since or reading.at
-    if reading.is_read and (reading.defects or had_defects):
-        _replace_quarantine(connection, reading.source, reading.defects, reading.at)
+    defects = reading.defects
+    if reading.is_read and defects is not None and (defects or had_defects):
+        _replace_quarantine(connection, reading.source, defects, reading.at)
     of_the_name = {"name": reading.source}
     tables.put(connection, tables.sources, of_the_name, values, _UNREAD)
 

@@ -250,6 +250,7 @@ sources = _table(
     failing_since=_Instant,
     digest=Text,
     error=_Prose,
+    daemon=Text,  # on a shared ledger
 )
 quarantine = _table(
     "quarantine",
@@ -317,6 +318,10 @@ inventories = _table(
     "inventories",
     source=Text,
     standing=Text,
+    # On a shared ledger:
+    version=BigInteger,
+    made_by=Text,
+    read_at=_Instant,
 )
 inventory_buckets = _table(
     "inventory_buckets",
@@ -338,6 +343,7 @@ agenda = _table(
     due_at=_Instant,
     skipped=Integer,
     skips=Text,
+    news=Integer,  # on a shared ledger
 )
 facts = _table(
     "facts",

@@ -9,70 +9,42 @@ Whatever is written about a booking adds its UID, in the same transaction.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    TextClause,
     bindparam,
     delete,
     func,
     insert,
-    or_,
     select,
     text,
     update,
 )
 from sqlalchemy.sql import Select
 
-from syncd.core.reservation import epoch_ms
 from syncd.core.totals import Skips
-from syncd.ledger import counts, tables
+from syncd.ledger import agenda, counts, tables
+from syncd.ledger.agenda import PLANNED, Agenda, News, SharedAgenda, add_uids
 from syncd.ledger.database import Database
 from syncd.ledger.facts import DEFERRED_AT, Facts, put_fact
 from syncd.ledger.gate import WritingGate
-
-_ADD: TextClause = text(
-    "INSERT INTO agenda (uid, due_at, skipped) VALUES (:uid, 0, 0) ON CONFLICT (uid) DO UPDATE SET due_at = 0"
+from syncd.ledger.index_versions import (
+    Buckets,
+    IndexVersions,
+    Inventories,
+    KnownIndex,
+    replace_buckets,
 )
-_ADD_AT: TextClause = text(
-    "INSERT INTO agenda (uid, due_at, skipped) VALUES (:uid, :due, 0) "
-    "ON CONFLICT (uid) DO UPDATE SET due_at = CASE WHEN agenda.due_at < excluded.due_at "
-    "THEN agenda.due_at ELSE excluded.due_at END"
-)
-PLANNED = datetime(9999, 12, 31, tzinfo=UTC)
-"""Until then a UID is deferred whose changes wait in the process that owns the ledger."""
 
 _LONGEST_SHARED = 2_000  # bytes; an index of PostgreSQL takes rows of 2,704
 
 _LINE = tables.agenda.c
 _KEPT = tables.kept.c
-_MARK_PLANNED = (
-    update(tables.agenda)
-    .where(_LINE.uid == bindparam("of"))
-    .values(due_at=PLANNED, skipped=bindparam("count"), skips=bindparam("why"))
-)
-_MAKE_PLANNED_READY = (
-    update(tables.agenda).where(_LINE.due_at == PLANNED).values(due_at=tables.EPOCH)
-)
-_BLOCK = tables.inventory_buckets.c
-_DEFER = (
-    update(tables.agenda)
-    .where(_LINE.uid == bindparam("of"))
-    .values(due_at=bindparam("due"), skipped=bindparam("count"), skips=bindparam("why"))
-)
-_NOTE_SKIPS = (
-    update(tables.agenda)
-    .where(_LINE.uid == bindparam("of"), _LINE.due_at == tables.EPOCH)
-    .values(skipped=bindparam("count"), skips=bindparam("why"))
-)
-_IS_DEFERRED = or_(_LINE.due_at > tables.EPOCH, _LINE.due_at.is_(None))
-_READY = select(_LINE.uid).where(_LINE.due_at <= bindparam("now"))
 _FIRST: ColumnElement[datetime] = func.min(_LINE.due_at, type_=tables.INSTANT)
 _NEXT_READY = select(_FIRST).where(
     _LINE.due_at > bindparam("now"), _LINE.due_at < PLANNED
@@ -90,72 +62,107 @@ class Kept:
 class Worklist:
     """The store that spares reading and planning what did not change."""
 
-    def __init__(self, database: Database, gate: WritingGate, facts: Facts) -> None:
+    def __init__(
+        self,
+        database: Database,
+        gate: WritingGate,
+        facts: Facts,
+        inventories: Inventories,
+    ) -> None:
         self._database = database
         self._gate = gate
         self._facts = facts
+        self._inventories = inventories
+        self._agenda = SharedAgenda() if database.is_shared else Agenda()
         self.longest_uid = _LONGEST_SHARED if database.is_shared else None
         """How many bytes a UID may have; None: any."""
 
     # What sources said
 
+    @property
+    def versions(self) -> IndexVersions:
+        """Return which version of each index this process knows, on a shared ledger."""
+        return self._inventories.versions
+
     def index_of(self, source: str) -> dict[int, bytes]:
-        """Return the buckets of the index of a source; none if it was never looked through."""
-        blocks_of = select(_BLOCK.bucket, _BLOCK.packed).where(_BLOCK.source == source)
-        in_order = blocks_of.order_by(_BLOCK.bucket, _BLOCK.number)
-        blocks: dict[int, list[bytes]] = {}
-        for row in self._database.rows(in_order):
-            blocks.setdefault(row.bucket, []).append(row.packed)
-        return {number: b"".join(own) for number, own in blocks.items()}
+        """Return the buckets of the index of a source; none if it was never looked through.
+
+        On a shared ledger raise `StaleIndex` when another one stands there than the one that is known.
+        """
+        return self._inventories.buckets_of(source)
 
     def standing_of(self, source: str) -> str:
-        """Return how a source stood when it was looked through last; empty if it never was."""
-        indexes = tables.inventories.c
-        standing_of = select(indexes.standing).where(indexes.source == source)
-        return self._database.scalar(standing_of) or ""
+        """Return how a source stood when it was looked through last; empty if it never was.
+
+        On a shared ledger raise `StaleIndex` when another one stands there than the one that is known.
+        """
+        return self._inventories.standing_of(source)
+
+    def known_of(self, source: str) -> KnownIndex:
+        """Return how a source stood when it was looked through last, by whom and when; `StaleIndex` as above."""
+        return self._inventories.known_of(source)
+
+    def index_stamps(self) -> dict[str, tuple[int, str]]:
+        """Return, by source, the version of its index and what the reading rests on; of a shared ledger."""
+        return self._inventories.stamps()
+
+    def stale_among(self, sources: Collection[str]) -> frozenset[str]:
+        """Return those of the sources of which another process stored something since this one read them."""
+        return self._inventories.stale(sources)
 
     def record_scan(
         self,
         source: str,
-        buckets: Mapping[int, Sequence[bytes]],
+        buckets: Buckets,
         standing: str,
         *,
+        at: datetime,
         whole: bool,
         kept: Mapping[str, bytes],
         dropped: Collection[str] = (),
         ready: Collection[str] = (),
+        restamped: Collection[str] = (),
         later: Mapping[str, datetime] | None = None,
-    ) -> None:
-        """Store what looking through a source found, all or nothing.
+        anew: bool = False,
+    ) -> int:
+        """Store what looking through a source at a moment found, all or nothing.
 
         `buckets` are those of its index that changed, packed, in pieces; an empty one is dropped.
         `whole`: so are all others.
         `kept` are packed VEVENTs by UID, `dropped` the UIDs of which nothing is left.
         `ready` need a look now, `later` ones not before a moment, unless they are ready before.
+        So do those of the `restamped` of which events of several sources are kept: which is newer may be
+        another one now.
+        `anew`: all UIDs of the source need a look; return how many of them were not ready.
+        On a shared ledger raise `StaleIndex` when it was compared with another index than the one there is.
         """
-        of_the_source = {"source": source}
-        values = {"standing": standing}
-        with self._gate.writing() as connection:
-            tables.put(connection, tables.inventories, of_the_source, values)
-            if whole:
-                tables.remove(connection, tables.inventory_buckets, of_the_source)
-            _replace_buckets(connection, source, buckets)
+        with self._inventories.replaced(source, standing, at) as connection:
+            replace_buckets(connection, source, buckets, whole=whole)
+            made_ready = self._make_all_ready(connection, source) if anew else 0
+            self._agenda.hold(connection, restamped)
+            several = _in_several_sources(connection, restamped)
+            self._agenda.add_news(connection, several.union(ready))
+            self._agenda.add_news_at(connection, later or {})
             _replace_kept(connection, source, kept, dropped)
-            add_uids(connection, ready)
-            if later:
-                _add_uids_at(connection, later)
+        return made_ready
 
-    def set_standing(self, source: str, standing: str) -> None:
-        """Record how a source stands of which nothing could be read."""
-        of_the_source = {"source": source}
-        values = {"standing": standing}
-        self._gate.put(tables.inventories, of_the_source, values)
+    def set_standing(self, source: str, standing: str, at: datetime) -> int:
+        """Record how a source stands of which nothing could be read, and make its UIDs ready.
 
-    def forget_indexes(self) -> None:
-        """Drop the indexes, so that all sources are looked through as if for the first time."""
-        with self._gate.writing() as connection:
-            connection.execute(delete(tables.inventories))
-            connection.execute(delete(tables.inventory_buckets))
+        Return how many were not; raise `StaleIndex` as `record_scan` does.
+        """
+        with self._inventories.replaced(source, standing, at) as connection:
+            return self._make_all_ready(connection, source)
+
+    def _make_all_ready(self, connection: Connection, source: str) -> int:
+        return self._agenda.add_all(connection, agenda.among([source]))
+
+    def forget_indexes(self, left: Mapping[str, Buckets], at: datetime) -> None:
+        """Drop the indexes, so that all sources are looked through as if for the first time.
+
+        What is `left` of some is kept. On a shared ledger those alone are dropped that this process knows.
+        """
+        self._inventories.forget_all(left, at)
 
     # Kept events
 
@@ -188,14 +195,6 @@ class Worklist:
                     kept_of_source[row.uid] = Kept(row.pieces, remarks)
         return found
 
-    def in_several_sources(self, uids: Collection[str]) -> frozenset[str]:
-        """Return those of the UIDs of which events of several sources are kept."""
-        by_uid = select(_KEPT.uid).group_by(_KEPT.uid).having(func.count() > 1)
-        several: set[str] = set()
-        for some in tables.in_chunks(list(uids)):
-            several.update(self._database.scalars(by_uid.where(_KEPT.uid.in_(some))))
-        return frozenset(several)
-
     def remarks(self, source: str) -> dict[str, str]:
         """Return all remarks on what is kept of a source, by UID."""
         of_the_source = select(_KEPT.uid, _KEPT.remarks).where(_KEPT.source == source)
@@ -211,14 +210,19 @@ class Worklist:
         return self._database.scalars(in_order)
 
     def remark(self, source: str, remarks: Mapping[str, str]) -> None:
-        """Replace the remarks on what is kept of these UIDs; an empty one is none."""
+        """Replace the remarks on what is kept of these UIDs; an empty one is none.
+
+        On a shared ledger nothing is remarked on what another member has stored since.
+        """
         of_the_source = update(tables.kept).where(_KEPT.source == source)
         of_the_uid = of_the_source.where(_KEPT.uid == bindparam("of"))
         change = of_the_uid.values(remarks=bindparam("said"))
         lines: list[dict[str, str | None]] = []
-        for uid, remark in remarks.items():
+        for uid, remark in sorted(remarks.items()):
             lines.append({"of": uid, "said": remark or None})
-        self._gate.execute(change, lines)
+        with self._gate.writing() as connection:
+            if self.is_current(connection, source):
+                connection.execute(change, lines)
 
     # The worklist
 
@@ -248,8 +252,13 @@ class Worklist:
 
     def ready(self, now: datetime) -> frozenset[str]:
         """Return the UIDs that are ready."""
-        found = self._database.scalars(_READY.params(now=now))
+        found = self._database.scalars(self._agenda.ready.params(now=now))
         return frozenset(found)
+
+    def ready_with_news(self, now: datetime) -> News:
+        """Return the UIDs that are ready, each with what tells later whether there was news of it since."""
+        rows = self._database.rows(self._agenda.with_news.params(now=now))
+        return self._agenda.news_of(rows)
 
     def next_ready(self, now: datetime) -> datetime | None:
         """Return when the next UID is ready that is deferred to a moment; None if there is none."""
@@ -260,11 +269,9 @@ class Worklist:
 
         The UIDs of the others are made ready source by source, as each is heard.
         """
-        has_events = select(_KEPT.uid).where(_KEPT.uid == _LINE.uid).exists()
         with self._gate.writing() as connection:
-            connection.execute(update(tables.inventories).values(standing=standing))
-            unkept = update(tables.agenda).where(_IS_DEFERRED, ~has_events)
-            connection.execute(unkept.values(due_at=tables.EPOCH))
+            self._inventories.require_anew(connection, standing)
+            self._agenda.add_all(connection, agenda.kept_in_none())
         kept_of = self._database.scalars(select(_KEPT.source).distinct())
         self.add_all(frozenset(kept_of).difference(configured))
 
@@ -275,15 +282,13 @@ class Worklist:
 
         `booked`: only those that have current bookings.
         """
-        change = update(tables.agenda).where(_IS_DEFERRED)
+        conditions: list[ColumnElement[bool]] = []
         if booked:
-            known = select(tables.bookings.c.uid).where(tables.CURRENT)
-            change = change.where(_LINE.uid.in_(known))
+            conditions.append(agenda.booked())
         if sources is not None:
-            kept = select(_KEPT.uid).where(_KEPT.source.in_(sources))
-            change = change.where(_LINE.uid.in_(kept))
+            conditions.append(agenda.among(sources))
         with self._gate.writing() as connection:
-            return connection.execute(change.values(due_at=tables.EPOCH)).rowcount
+            return self._agenda.add_all(connection, *conditions)
 
     def make_ready(self, uids: Collection[str]) -> None:
         """Make UIDs ready."""
@@ -292,21 +297,21 @@ class Worklist:
                 add_uids(connection, uids)
                 self._gate.changes += 1
 
-    def mark_planned(self, planned: Mapping[str, Skips]) -> None:
+    def mark_planned(self, planned: Mapping[str, Skips], seen: News) -> None:
         """Let UIDs count as planned: what was decided about them waits to be carried out.
 
-        Each comes with how many of its occurrences ask for no reservation.
+        Each comes with how many of its occurrences ask for no reservation; `seen` as for `defer`.
         """
         if planned:
-            lines = [_line_of(uid, skips) for uid, skips in planned.items()]
-            self._gate.execute(_MARK_PLANNED, lines)
+            with self._gate.writing() as connection:
+                self._agenda.mark_planned(connection, planned, seen)
             self._gate.changes += 1
 
     def note_skips(self, skips: Mapping[str, Skips]) -> None:
         """Record how many occurrences of UIDs that are ready ask for no reservation; nothing for others."""
-        lines = [_line_of(uid, why) for uid, why in skips.items()]
-        if lines:
-            self._gate.execute(_NOTE_SKIPS, lines)
+        if skips:
+            with self._gate.writing() as connection:
+                agenda.note_skips(connection, skips)
 
     def skips(self) -> Skips:
         """Return how many occurrences ask for no reservation, by the reason."""
@@ -323,7 +328,8 @@ class Worklist:
 
     def make_planned_ready(self) -> None:
         """Make all UIDs ready that are planned, by this process or by one that ended."""
-        self._gate.execute(_MAKE_PLANNED_READY)
+        with self._gate.writing() as connection:
+            self._agenda.make_planned_ready(connection)
         self._gate.changes += 1
 
     def defer(
@@ -332,55 +338,32 @@ class Worklist:
         *,
         over: Collection[str],
         at: datetime,
+        seen: News,
     ) -> None:
         """Defer UIDs to a moment (None: until they change); forget those that are over.
 
-        Each comes with how many of its occurrences ask for no reservation.
+        Each comes with how many of its occurrences ask for no reservation. `seen` is what `ready_with_news`
+        said before they were looked at: on a shared ledger one of which there is news since stays ready.
         """
-        lines = [
-            _line_of(uid, skips) | {"due": due}
-            for uid, (due, skips) in deferred.items()
-        ]
         with self._gate.writing() as connection:
-            if lines:
-                connection.execute(_DEFER, lines)
-            _forget_uids(connection, over)
+            self._agenda.defer(connection, deferred, seen)
+            self._agenda.forget(connection, over, seen)
             stored = put_fact(connection, DEFERRED_AT, at)
         self._facts.note(DEFERRED_AT, stored)
         self._gate.changes += 1
 
+    def forget_source(self, connection: Connection, name: str) -> None:
+        """Drop what a source said, in the transaction of another store; its UIDs are ready."""
+        self._inventories.forget(connection, name)
+        of_the_source = select(_KEPT.uid).where(_KEPT.source == name)
+        uids = connection.execute(of_the_source).scalars()
+        self._agenda.add_news(connection, uids)
+        tables.remove(connection, tables.kept, {"source": name})
+        self.versions.forget(name)
 
-def _line_of(uid: str, skips: Skips) -> dict[str, object]:
-    """Return what is stored of a UID that rests: how many of its occurrences are skipped, and why."""
-    why = {reason.value: number for reason, number in skips.items()}
-    told = json.dumps(why, sort_keys=True) if why else None
-    return {"of": uid, "count": sum(why.values()), "why": told}
-
-
-def add_uids(connection: Connection, uids: Iterable[str]) -> None:
-    """Make UIDs ready, in the transaction of another store."""
-    lines = [{"uid": uid} for uid in sorted(set(uids))]
-    if lines:
-        connection.execute(_ADD, lines)
-
-
-def _add_uids_at(connection: Connection, later: Mapping[str, datetime]) -> None:
-    """Make UIDs ready at a moment of each, unless they are ready before."""
-    lines: list[dict[str, object]] = []
-    for uid, moment in later.items():
-        lines.append({"uid": uid, "due": epoch_ms(moment)})
-    connection.execute(_ADD_AT, lines)
-
-
-def _forget_uids(connection: Connection, uids: Iterable[str]) -> None:
-    """Drop UIDs from the worklist, and what is kept of them."""
-    gone = [{"gone": uid} for uid in uids]
-    if not gone:
-        return
-    one_line = delete(tables.agenda).where(_LINE.uid == bindparam("gone"))
-    kept_of_one = delete(tables.kept).where(_KEPT.uid == bindparam("gone"))
-    connection.execute(one_line, gone)
-    connection.execute(kept_of_one, gone)
+    def is_current(self, connection: Connection, source: str) -> bool:
+        """Tell whether what this process knows of a source is what stands there, until the transaction ends."""
+        return self._inventories.is_current(connection, source)
 
 
 def ready_uids(now: datetime) -> Select[Any]:
@@ -388,33 +371,14 @@ def ready_uids(now: datetime) -> Select[Any]:
     return select(_LINE.uid).where(_LINE.due_at <= now)
 
 
-def forget_source(connection: Connection, name: str) -> None:
-    """Drop what a source said, in the transaction of another store; its UIDs are ready."""
-    of_the_source = select(_KEPT.uid).where(_KEPT.source == name)
-    uids = connection.execute(of_the_source).scalars()
-    add_uids(connection, uids)
-    for table in (tables.kept, tables.inventories, tables.inventory_buckets):
-        tables.remove(connection, table, {"source": name})
-
-
-def _replace_buckets(
-    connection: Connection, source: str, buckets: Mapping[int, Sequence[bytes]]
-) -> None:
-    """Replace some buckets of the index of a source; nothing is left of an empty one."""
-    of_the_source = delete(tables.inventory_buckets).where(_BLOCK.source == source)
-    of_one = of_the_source.where(_BLOCK.bucket == bindparam("of"))
-    former = [{"of": number} for number in buckets]
-    if former:
-        connection.execute(of_one, former)
-    for bucket, pieces in buckets.items():
-        for number, block in enumerate(tables.in_blocks(pieces)):
-            row = {
-                "source": source,
-                "bucket": bucket,
-                "number": number,
-                "packed": block,
-            }
-            connection.execute(insert(tables.inventory_buckets), row)
+def _in_several_sources(connection: Connection, uids: Collection[str]) -> set[str]:
+    """Return those of the UIDs of which events of several sources are kept."""
+    by_uid = select(_KEPT.uid).group_by(_KEPT.uid).having(func.count() > 1)
+    several: set[str] = set()
+    for some in tables.in_chunks(list(uids)):
+        found = connection.execute(by_uid.where(_KEPT.uid.in_(some)))
+        several.update(found.scalars())
+    return several
 
 
 def _replace_kept(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -31,6 +31,7 @@ from syncd.intake.poison import Poison
 from syncd.intake.ports import CalendarSource
 from syncd.intake.scanner import Elsewhere
 from syncd.intake.worklist import Worklist
+from syncd.ledger import SourceRecord
 from syncd.reconciler.clock import ClockCheck
 from syncd.reconciler.comparison import Comparison
 from syncd.reconciler.inputs import ANSWER_KEPT, InputGatherer
@@ -38,13 +39,15 @@ from syncd.reconciler.plan_records import PlanRecords
 from syncd.reconciler.planning import Batch, Decided, Planning
 from syncd.reconciler.ports import Ledger
 from syncd.reconciler.preview import Previewer
-from syncd.reconciler.report import CycleReport
+from syncd.reconciler.report import CycleReport, SourceReport
 from syncd.reconciler.reporter import Outcome, Reporter
 from syncd.reconciler.source_records import SourceRecords
 from syncd.reconciler.unwritten import Unwritten
 from syncd.reconciler.upkeep import Upkeep
 
 log = structlog.get_logger(__name__)
+
+_NOTHING_HEARD: Mapping[str, SourceRecord | None] = {}
 
 
 class Reconciler:
@@ -156,14 +159,37 @@ class Reconciler:
         """Return how long the calendars of a source ask to be left alone; None if they do not say."""
         return self._intake.refresh_after(name)
 
+    def read(self, names: Collection[str]) -> tuple[SourceReport, ...]:
+        """Read sources for the member of a shared ledger that plans; return what became of them.
+
+        Files that have been gone for long enough are looked for, too; what is read is planned by the writer.
+        """
+        now = self._clock()
+        wanted = self._intake.with_overdue(names)
+        looked_at = self._intake.update(wanted, now)
+        self._poison.survived(looked_at, (), now)
+        said = self._intake.readings_of((), now).readings
+        in_order = self._intake.in_order(looked_at)
+        readings = [said[one.name] for one in in_order if one.name in said]
+        reports = self._records.store_read(readings, looked_at)
+        self._ledger.latency.keep(())  # the writer does not know since when
+        self._intake.let_go()
+        self._reporter.note_read()
+        return reports
+
     def cycle(
-        self, only: Collection[str] | None = None, *, force: bool = False
+        self,
+        only: Collection[str] | None = None,
+        *,
+        force: bool = False,
+        heard: Mapping[str, SourceRecord | None] = _NOTHING_HEARD,
     ) -> CycleReport:
         """Run one whole cycle; an API that cannot be used is an outcome, not an exception.
 
         `only` names the sources to read (None: all), beside those in which a file has been gone for long
         enough; of the others what they said last counts, if they were read before.
         `force` forgets what is known of the API's rules, asks feeds anew and looks at every reservation.
+        `heard` are the sources that other members of a shared ledger have read since, by their records.
         """
         began = time.monotonic()
         now = self._clock()
@@ -177,13 +203,18 @@ class Reconciler:
         strays, _duplicates = count_leftovers(self._ledger.facts)
         # What is compared or looked for has to be known whole.
         self._unwritten.begin_cycle(anew=compares or strays > 0)
+        others = self._intake.others
+        others.hear(self._intake.in_order(heard), heard, now)
         names = self._intake.with_overdue(only)
         looked_at = self._intake.update(names, now, force=force)
         batch = self._planning.batch(now)
         self._poison.survived(looked_at, batch.heard, now)
-        in_order = self._intake.in_order(looked_at)
-        changed = {source.name: looked_at[source.name] for source in in_order}
-        reports = self._records.store(batch.said, changed)
+        changed: dict[str, int] = {}
+        for source in self._intake.in_order(looked_at):
+            # Unless another member has stored something of it meanwhile.
+            if source.name in batch.said.readings:
+                changed[source.name] = looked_at[source.name]
+        reports = self._records.store(batch.said, changed, heard)
         applier = self._applier()
         decided: Decided | None = None
         error: str | None = None
@@ -226,6 +257,23 @@ class Reconciler:
         Its last complete reading is known to this process, and one more of the same proves nothing new.
         """
         return self._intake.knows_whole(name) and name not in self._reporter.counting
+
+    @property
+    def counting(self) -> frozenset[str]:
+        """Return the sources whose next complete reading is evidence even if it says the same as the last one."""
+        return self._reporter.counting | self._intake.others.awaiting_files()
+
+    def forget_source(self, name: str) -> None:
+        """Know nothing of a source: another member stored something of it, or it comes to this one or goes."""
+        self._intake.others.forget_source(name)
+        self._records.forget(name)
+
+    def take_stale(self) -> frozenset[str]:
+        """Return, once, the sources that others wrote while this process looked at them.
+
+        Nothing is known of them: they are to be read anew, a feed after it was asked anew, or heard of.
+        """
+        return self._intake.others.take_stale()
 
     @property
     def due_at(self) -> datetime | None:

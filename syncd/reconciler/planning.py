@@ -12,8 +12,10 @@ from syncd.core.changes import Create, Plan, Write
 from syncd.core.occurrence import Reading
 from syncd.core.plan import plan
 from syncd.core.totals import Resting
+from syncd.errors import StaleIndex
 from syncd.intake.intake import Intake, Readings
 from syncd.intake.worklist import Worklist
+from syncd.ledger.agenda import News
 from syncd.reconciler.inputs import Desired, InputGatherer, PlanInputs
 from syncd.reconciler.ports import Ledger
 
@@ -22,9 +24,13 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The UIDs that are ready, what the sources say of them, and which meetings that asks for."""
+    """The UIDs that are ready, what the sources say of them, and which meetings that asks for.
+
+    `news` tells later whether there was news of one since it was looked at.
+    """
 
     ready: frozenset[str]
+    news: News
     said: Readings
     desired: Desired
 
@@ -103,18 +109,30 @@ class Planning:
         self._clock = clock
 
     def batch(self, now: datetime, former: Batch | None = None) -> Batch:
-        """Return what is ready now; `former` as it is if nothing more became ready."""
-        ready = self._worklist.ready(now)
-        if former is not None and ready <= former.ready:
+        """Return what is ready now; `former` as it is if nothing more became ready and there is no news."""
+        news = self._worklist.ready(now)
+        if former is not None and news.items() <= former.news.items():
             return former
+        ready = frozenset(news)
         said = self._intake.readings_of(ready, now)
         desired = self._gatherer.desired(said.speaking, now, remember=True)
-        return Batch(ready, said, desired)
+        return Batch(ready, news, said, desired)
 
     def decide(self, batch: Batch) -> Decided:
-        """Return the plan for a batch, and for what became ready meanwhile."""
-        now = self._clock()
-        batch = self.batch(now, batch)
+        """Return the plan for a batch, and for what became ready meanwhile.
+
+        A source of which another member stores something while the plan is made has no part in it.
+        """
+        former: Batch | None = batch
+        while True:
+            now = self._clock()
+            try:
+                return self._decide(self.batch(now, former), now)
+            except StaleIndex as error:
+                self._intake.others.forget_stale(error.source)
+                former = None
+
+    def _decide(self, batch: Batch, now: datetime) -> Decided:
         inputs = self._inputs(batch, now)
         # It was asked anew, and is another.
         if not self._worklist.check(inputs.policy.advance, now):
@@ -133,20 +151,25 @@ class Planning:
     def decide_idle(self, batch: Batch, now: datetime) -> Decided | None:
         """Plan with no UIDs.
 
-        Return None if the tenant's booking limit changed, which makes every UID ready.
+        Return None if the tenant's booking limit changed, which makes every UID ready, or if another member
+        has just stored something of a source that is asked for.
         """
         inputs = self._gatherer.idle(now)
         if not self._worklist.check(inputs.policy.advance, now):
             return None
         totals = self._ledger.bookings.totals(now, batch.ready)
         resting = Resting(totals, batch.said.readings)
-        return self._decided(batch, inputs, resting, now)
+        try:
+            return self._decided(batch, inputs, resting, now)
+        except StaleIndex as error:
+            self._intake.others.forget_stale(error.source)
+            return None
 
     def defer(self, decided: Decided) -> None:
         """Let the UIDs of a plan rest for which planning again would say the same."""
         batch = decided.batch
         self._worklist.rest(
-            batch.ready,
+            batch.news,
             batch.said,
             decided.plan,
             decided.inputs.bookings,

@@ -18,6 +18,7 @@ from syncd.core.booking import Booking
 from syncd.core.occurrence import Defect
 from syncd.core.totals import Skips, Totals
 from syncd.intake.ports import ChangeNotes, IntakeLedger, WorklistStore
+from syncd.ledger.agenda import News
 from syncd.ledger.measurements import GaugeName, HistogramName
 from syncd.ledger.operation import CycleRecord
 from syncd.ledger.sources import ReadingRecord, SourceRecord
@@ -52,7 +53,7 @@ class CycleWorklist(WorklistStore, Protocol):
     """Which UIDs need a look when, and those that are held back."""
 
     def make_ready(self, uids: Collection[str]) -> None: ...
-    def mark_planned(self, planned: Mapping[str, Skips]) -> None: ...
+    def mark_planned(self, planned: Mapping[str, Skips], seen: News) -> None: ...
     def make_planned_ready(self) -> None: ...
 
 

@@ -200,7 +200,8 @@ class Previewer:
         """Return what is known of the UIDs that are ready and one more, None: of all, without asking a source."""
         overlay = Overlay(self._ledger, [] if uid is None else [uid])
         intake = self._intake_over(ledger=overlay)
-        intake.recall(self._ledger.sources.all(), now)
+        records = self._ledger.sources.all()
+        intake.others.recall(intake.in_order(records), records, now)
         if uid is None:
             uids = overlay.worklist.ready(now)
             uids |= {booking.key.uid for booking in bookings}

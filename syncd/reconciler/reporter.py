@@ -102,6 +102,13 @@ class Reporter:
         self._clock = clock
         self._looks = 0  # at what is in doubt, in a row
 
+    def note_read(self) -> None:
+        """Set when the next reading is due for the files that are gone, after one without a plan."""
+        awaited = self._intake.awaited()
+        self.due_at = None
+        if awaited:
+            self.due_at = self._clock() + min(awaited.values())
+
     def report(self, outcome: Outcome, *, interrupted: bool) -> CycleReport:
         """Return the report of a cycle and log it; set when the next one is due."""
         left = outcome.left

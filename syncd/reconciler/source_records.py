@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -71,10 +72,12 @@ class SourceRecords:
         self,
         said: Readings,
         looked_at: Mapping[str, int],
+        heard: Iterable[str] = (),
     ) -> tuple[SourceReport, ...]:
         """Record what was said in a cycle; return reports of the sources that were looked at in it.
 
-        These are given by name, with how many UIDs say something new in them.
+        These are given by name, with how many UIDs say something new in them. Of those that others read, and
+        that were `heard`, their readers have recorded all but what is wrong in them.
         """
         fresh = [said.readings[name] for name in looked_at]
         reports = [self.report(reading, looked_at[reading.source]) for reading in fresh]
@@ -82,8 +85,29 @@ class SourceRecords:
         others = said.speaking.keys() - looked_at.keys()
         for name in sorted(others):
             self._store_defects(said.speaking[name])
-        self._store_missing(fresh)
+        elsewhere = [said.readings[name] for name in heard if name in said.readings]
+        for reading in elsewhere:
+            self._store_defects(reading)
+        self._store_missing([*fresh, *elsewhere])
+        reports += map(self.report, elsewhere)
         return tuple(reports)
+
+    def store_read(
+        self, readings: Sequence[Reading], looked_at: Mapping[str, int]
+    ) -> tuple[SourceReport, ...]:
+        """Record readings whose events the writer of a shared ledger understands; return reports of them."""
+        reports = [
+            self.report(reading, looked_at[reading.source]) for reading in readings
+        ]
+        self._store_fresh(readings, reports, knows_defects=False)
+        return tuple(reports)
+
+    def forget(self, name: str) -> None:
+        """Know nothing of a source: another process records how it stands."""
+        self._digests = (
+            None  # asked anew, when it is to be told whether a source says the same
+        )
+        self._defects.pop(name, None)
 
     def _state_of(self, reading: Reading) -> str:
         if not reading.readable:
@@ -104,7 +128,11 @@ class SourceRecords:
         ]
 
     def _store_fresh(
-        self, readings: Sequence[Reading], reports: Sequence[SourceReport]
+        self,
+        readings: Sequence[Reading],
+        reports: Sequence[SourceReport],
+        *,
+        knows_defects: bool = True,
     ) -> None:
         """Record readings together, and log each."""
         if not readings:
@@ -114,9 +142,12 @@ class SourceRecords:
             self._ledger.measurements.add(
                 CounterName.SOURCE_READINGS, report.name, report.result
             )
-        self._ledger.sources.record_readings(_record(*pair) for pair in pairs)
+        records = [_record(*pair) for pair in pairs]
+        if not knows_defects:
+            records = [replace(record, defects=None) for record in records]
+        self._ledger.sources.record_readings(records)
         for reading, report in pairs:
-            if reading.readable:
+            if reading.readable and knows_defects:
                 self._defects[reading.source] = frozenset(reading.defects)
             if reading.complete and self._digests is not None:
                 self._digests[reading.source] = reading.digest

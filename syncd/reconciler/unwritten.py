@@ -41,6 +41,7 @@ class Unwritten:
         # How UIDs rest once their changes are made, and how many of these are not made yet.
         self._rests: dict[str, Deferred] = {}
         self._to_write: Counter[str] = Counter()
+        self._news: dict[str, int] = {}  # of these UIDs, as they were planned
 
     def begin_cycle(self, *, anew: bool) -> None:
         """Make ready the UIDs whose turn comes to be planned once more; `anew`: all that are planned."""
@@ -48,6 +49,7 @@ class Unwritten:
             self.backlog = Backlog()
             self._rests = {}
             self._to_write = Counter()
+            self._news = {}
             self._lines.make_planned_ready()
             self._is_known = True
             return
@@ -81,6 +83,8 @@ class Unwritten:
             plan.at_rest_once_written, decided.batch.said, self._clock()
         )
         self._rests |= rests
+        news = decided.batch.news
+        self._news |= {uid: news[uid] for uid in rests if uid in news}
         for change in plan.writes:
             if change.key.uid in rests:
                 self._to_write[change.key.uid] += 1
@@ -102,6 +106,7 @@ class Unwritten:
         planned: dict[str, Skips] = {}
         resting: dict[str, Deferred] = {}
         anew: list[str] = []
+        news = dict(self._news)
         for uid in concerned:
             self._to_write[uid] -= written.get(uid, 0)
             until, skips = self._rests[uid]
@@ -115,14 +120,15 @@ class Unwritten:
             else:
                 anew.append(uid)
         if resting:
-            self._lines.defer(resting, over=(), at=self._clock())
-        self._lines.mark_planned(planned)
+            self._lines.defer(resting, over=(), at=self._clock(), seen=news)
+        self._lines.mark_planned(planned, news)
         self._lines.make_ready(anew)
         self.backlog.bound()
 
     def _forget(self, uid: str) -> None:
         self._rests.pop(uid, None)
         self._to_write.pop(uid, None)
+        self._news.pop(uid, None)
 
 
 def _is_open(booking: Booking) -> bool:

@@ -110,7 +110,7 @@ def _trace_of(secret: Secret) -> str:
 class _Snapshots:
     """The snapshots in a store, each read once and again after it was written.
 
-    Nobody else writes them while the process lasts.
+    Nobody else writes them while the process lasts, or until it is told to forget one.
     Nothing is remembered of a write itself, so that one which is undone leaves no trace here.
     """
 
@@ -126,6 +126,11 @@ class _Snapshots:
             if source not in self._read:
                 self._read[source] = self._store.snapshot(source)
             return self._read[source]
+
+    def forget(self, source: str) -> None:
+        """Read the snapshot of a source again: another process may have written it."""
+        with self._guard:
+            self._read.pop(source, None)
 
     def keep(self, source: str, snapshot: Snapshot, body: Body | None = None) -> None:
         """Store a snapshot and its body, in one step."""
@@ -146,6 +151,7 @@ class FetchedFeed:
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     is_folder: bool = False
+    asked_at: datetime | None = None
 
 
 class Subscriptions:
@@ -175,6 +181,9 @@ class Subscriptions:
         self._arrived: dict[str, _Answer] = {}
         self._arrived_bytes = 0
         self._arrived_at: dict[str, datetime] = {}
+        # When a feed was asked last, and when for what arrived.
+        self._asked_at: dict[str, datetime] = {}
+        self._answers_from: dict[str, datetime] = {}
         # Feeds that were read as a whole from what is kept of them, and did not fail since.
         self._whole: set[str] = set()
 
@@ -202,6 +211,7 @@ class Subscriptions:
             if name not in self._subscriptions:
                 continue
             feed = self._subscriptions[name].feed
+            self._asked_at[name] = now
             if force:
                 asked[feed] = None
                 continue
@@ -257,6 +267,7 @@ class Subscriptions:
         self._arrived_bytes -= _size_of(former)
         if answer is not None:
             self._arrived_at[name] = self._clock()
+            self._answers_from[name] = self._asked_at.get(name, self._arrived_at[name])
             self._arrived[name] = answer
             self._arrived_bytes += _size_of(answer)
         return former
@@ -280,6 +291,14 @@ class Subscriptions:
                 if isinstance(self._arrived.get(name), NotModified):
                     self._put(name, None)
 
+    def forget(self, names: Iterable[str]) -> None:
+        """Know nothing of feeds that another process asks from now on, or asked until now."""
+        for name in names:
+            with self._guard:
+                self._put(name, None)
+                self._whole.discard(name)
+            self._snapshots.forget(name)
+
     def take(self, name: str) -> FetchedFeed:
         """Return the answer of a feed since the last time; raise `SourceUnavailable` or `SourceMalformed`."""
         with self._guard:
@@ -287,6 +306,7 @@ class Subscriptions:
         self._whole.discard(name)
         known = self._known(name)
         now = self._clock()
+        asked_at = self._answers_from.get(name)
         match answer:
             case None:
                 raise self._left_alone(name, known)
@@ -305,7 +325,7 @@ class Subscriptions:
                 kept = partial(self._kept, name, known.digest)
                 document = Document(known.document, kept, known.base_url, known.digest)
                 read = partial(self._whole.add, name)
-                return FetchedFeed((document,), read)
+                return FetchedFeed((document,), read, asked_at=asked_at)
             case Fresh():
                 if answer.condition_refused:
                     known = replace(known, unconditional_until=now + WITHOUT_CONDITION)
@@ -313,7 +333,7 @@ class Subscriptions:
                 arrived_ms = epoch_ms(self._arrived_at[name])
                 document = replace(answer.document, changed_ms=arrived_ms)
                 notes = _notes(known, answer, now)
-                return FetchedFeed((document,), accept, notes=notes)
+                return FetchedFeed((document,), accept, notes=notes, asked_at=asked_at)
 
     def _keep(self, name: str, known: Snapshot, fresh: Fresh, now: datetime) -> None:
         """Store the validators of an answer and its body; a body without validators is not stored."""

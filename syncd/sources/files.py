@@ -33,12 +33,14 @@ class Fetched:
     """The documents of a source, a sentence for each file that could not be had, and notes to a person.
 
     `is_folder`: they are the files of a directory or a glob.
+    `asked_at`: they were read just now.
     """
 
     documents: tuple[Document, ...]
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     is_folder: bool = False
+    asked_at: None = None
 
     def accept(self) -> None:
         """Do nothing: files are not stored, since they can be read again."""

@@ -166,9 +166,9 @@ def read(intake: Intake, now: datetime = NOW) -> Mapping[str, Reading]:
 
 def at_rest(office: Office) -> None:
     """Let all that is ready rest, as a cycle does that planned it."""
-    ready = office.ledger.worklist.ready(NOW)
+    ready = office.ledger.worklist.ready_with_news(NOW)
     office.ledger.worklist.defer(
-        dict.fromkeys(ready, (None, dict[Reason, int]())), over=(), at=NOW
+        dict.fromkeys(ready, (None, dict[Reason, int]())), over=(), at=NOW, seen=ready
     )
 
 

@@ -9,6 +9,7 @@ import os
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,7 @@ class Fetched:
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     is_folder: bool = False
+    asked_at: None = None
 
     def accept(self) -> None:
         """Nothing depends on it."""
@@ -158,7 +160,13 @@ def test_booked_before(scanner: Scanner, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'state.db'}"
     with Ledger.open(url, owner=True) as ledger:
         ledger.worklist.record_scan(
-            "other", {}, WHOLE, whole=True, kept={}, ready=["over 3", "later 4"]
+            "other",
+            {},
+            WHOLE,
+            at=datetime(2030, 1, 1, tzinfo=UTC),
+            whole=True,
+            kept={},
+            ready=["over 3", "later 4"],
         )
         later = [vevent(*LATER, uid=f"later {n}") for n in range(MANY)]
         over = [vevent(*OVER, uid=f"over {n}") for n in range(MANY)]

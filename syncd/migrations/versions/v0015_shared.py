@@ -20,6 +20,7 @@ def upgrade() -> None:
     _order_texts_by_bytes()
     _keep_index_rows_short()
     _find_what_is_open()
+    _share_what_is_read()
 
 
 def _order_texts_by_bytes() -> None:
@@ -97,3 +98,22 @@ def _have_members() -> None:
         sa.Column("expires_at", moment),
     ):
         op.add_column("daemons", column)
+
+
+def _share_what_is_read() -> None:
+    """Tell by whom and when an index was made, and how often a UID had news, so that no writer misses any."""
+    text = sa.Text(collation="C")
+    op.add_column(
+        "inventories",
+        sa.Column("version", sa.BigInteger, nullable=False, server_default="0"),
+    )
+    op.add_column(
+        "inventories", sa.Column("made_by", text, nullable=False, server_default="")
+    )
+    op.add_column("inventories", sa.Column("read_at", sa.BigInteger))
+    op.add_column(
+        "agenda", sa.Column("news", sa.Integer, nullable=False, server_default="0")
+    )
+    op.add_column(
+        "sources", sa.Column("daemon", text, nullable=False, server_default="")
+    )
