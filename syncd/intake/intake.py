@@ -227,8 +227,11 @@ class Intake:
         """Return the moment at which it was last judged which events are over."""
         return self._ledger.facts.get(JUDGED_AT) or _LONG_AGO
 
-    def forget(self, now: datetime) -> None:
-        """Look at everything as if for the first time: what was known may rest on something else."""
+    def forget(self, now: datetime, *, own_too: bool = True) -> None:
+        """Look at everything as if for the first time: what was known may rest on something else.
+
+        Unless `own_too`, what is known of a source on a shared ledger stays if it rests on the same.
+        """
         self._known.forget()
         self._worklist.versions.clear()
         left: dict[str, Buckets] = {}
@@ -240,7 +243,7 @@ class Intake:
         self._known.forget()
         self._scanner.forget()
         self._parser.let_go()
-        self._worklist.forget_indexes(left, now)
+        self._worklist.forget_indexes(left, now, own_too=own_too)
         self._ledger.facts.set(JUDGED_AT, now)
 
     def readings_of(self, uids: Collection[str], now: datetime) -> Readings:

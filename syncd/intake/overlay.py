@@ -175,7 +175,13 @@ class _Worklist:
         self._standings[source] = standing
         return 0
 
-    def forget_indexes(self, left: Mapping[str, Buckets], at: datetime) -> None:
+    def forget_indexes(
+        self,
+        left: Mapping[str, Buckets],
+        at: datetime,
+        *,
+        own_too: bool,  # noqa: ARG002  # as its port
+    ) -> None:
         """Look through all sources as if for the first time, but for what is `left` of some."""
         self._forgotten = True
         self._indexes = {}

@@ -78,7 +78,7 @@ class Worklist:
             return True
         is_other_program = known is None or known.program != basis.program
         if set_back or is_other_program:
-            self._intake.forget(now)
+            self._intake.forget(now, own_too=set_back)
             facts.set(DEFERRED_AT, now)
         if set_back:
             self._ledger.worklist.add_all()

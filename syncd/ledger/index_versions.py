@@ -206,7 +206,13 @@ class Inventories:
         """Let all sources stand so."""
         connection.execute(update(tables.inventories).values(standing=standing))
 
-    def forget_all(self, left: Mapping[str, Buckets], at: datetime) -> None:
+    def forget_all(
+        self,
+        left: Mapping[str, Buckets],
+        at: datetime,
+        *,
+        own_too: bool,  # noqa: ARG002  # as where several work
+    ) -> None:
         """Drop all indexes, but for what is `left` of some: they stand as if nothing was ever read."""
         with self._gate.writing() as connection:
             connection.execute(delete(tables.inventories))
@@ -288,20 +294,29 @@ class SharedInventories(Inventories):
             raise StaleIndex(source)
 
     def require_anew(self, connection: Connection, standing: str) -> None:
-        """Let all sources stand so, and let every member read them anew."""
-        in_order = select(_INDEX.source).order_by(_INDEX.source).with_for_update()
-        connection.execute(in_order).all()
-        change = update(tables.inventories)
+        """Let all sources stand so that rest on something else than the readings of this process.
+
+        Every member reads them anew.
+        """
+        is_other = _INDEX.made_by != self.versions.basis
+        in_order = select(_INDEX.source).where(is_other).order_by(_INDEX.source)
+        connection.execute(in_order.with_for_update()).all()
+        change = update(tables.inventories).where(is_other)
         connection.execute(change.values(standing=standing, version=_new_version()))
 
-    def forget_all(self, left: Mapping[str, Buckets], at: datetime) -> None:
+    def forget_all(
+        self, left: Mapping[str, Buckets], at: datetime, *, own_too: bool
+    ) -> None:
         """Drop the indexes that this process knows, as it knows them; whatever was read since stays.
 
         In one step with what is `left` of them, or a member would read a source as if it had never been read.
+        `own_too`: also those that rest on the same as the readings of this process.
         """
+        basis = self.versions.basis
         with self._gate.writing() as connection:
-            for source in sorted(self.versions.all()):
-                self._forget_known(connection, source, left.get(source), at)
+            for source, known in sorted(self.versions.all().items(), key=_first_of):
+                if own_too or known.made_by != basis:
+                    self._forget_known(connection, source, left.get(source), at)
         self.versions.clear()
 
     def _forget_known(
@@ -369,6 +384,10 @@ def replace_buckets(
                 "packed": block,
             }
             connection.execute(insert(tables.inventory_buckets), row)
+
+
+def _first_of(item: tuple[str, KnownIndex]) -> str:
+    return item[0]
 
 
 def _new_version() -> int:

@@ -157,12 +157,15 @@ class Worklist:
     def _make_all_ready(self, connection: Connection, source: str) -> int:
         return self._agenda.add_all(connection, agenda.among([source]))
 
-    def forget_indexes(self, left: Mapping[str, Buckets], at: datetime) -> None:
+    def forget_indexes(
+        self, left: Mapping[str, Buckets], at: datetime, *, own_too: bool
+    ) -> None:
         """Drop the indexes, so that all sources are looked through as if for the first time.
 
-        What is `left` of some is kept. On a shared ledger those alone are dropped that this process knows.
+        What is `left` of some is kept. On a shared ledger those alone are dropped that this process knows; and
+        unless `own_too`, none that was made by the same program under the same rules.
         """
-        self._inventories.forget_all(left, at)
+        self._inventories.forget_all(left, at, own_too=own_too)
 
     # Kept events
 

@@ -163,7 +163,7 @@ def test_booked_before(scanner: Scanner, tmp_path: Path) -> None:
             "other",
             {},
             WHOLE,
-            at=datetime(2030, 1, 1, tzinfo=UTC),
+            at=WINDOW.start,
             whole=True,
             kept={},
             ready=["over 3", "later 4"],

@@ -611,7 +611,7 @@ def test_what_is_scanned_aside_ends_when_its_source_is_forgotten(
     reader.read("east")
     daemon.intake.others.forget_source("east")
     campus.clock.goes_on()
-    assert daemon.intake.update(["east"], campus.clock()) == {}  # begun anew
+    assert daemon.read("east") == {"east": 0}
     assert not daemon.intake.others.take_stale()
 
 
@@ -797,17 +797,36 @@ def test_what_was_read_before_the_ledger_was_shared_is_not_read_anew(
 def test_readers_read_anew_after_the_writer_required_it(
     campus: Campus, reader: Member, writer: Member
 ) -> None:
-    """Every index has another version then, and every UID its look when its source is read."""
+    """What rests on other rules has another version then, and its UIDs their look when it is read."""
+    writer = campus.member(OTHER_RULES)
+    campus.clock.goes_on()
+    writer.read("west")
     before = writer.ledger.worklist.index_stamps()
     writer.ledger.worklist.require_anew(ANEW, NAMES)
     after = writer.ledger.worklist.index_stamps()
-    assert all(before[name] != after[name] for name in NAMES)
+    assert before["west"] == after["west"]
+    assert before["east"] != after["east"]
     campus.write("east", "a", event_of("one", 8))
-    assert reader.read("east") == {}
-    assert reader.intake.others.take_stale() == set(NAMES)
+    reloaded = campus.member(OTHER_RULES)
     campus.clock.goes_on()
-    reader.read("east")
-    assert reader.ready >= {"one", "two", "alone in east"}
+    assert reader.read("east") == {}
+    assert reader.intake.others.take_stale() == {"east", "west"}
+    reloaded.read("east")
+    assert reloaded.ready >= {"one", "two", "alone in east"}
+
+
+def test_a_new_program_keeps_what_it_has_read(
+    campus: Campus, reader: Member, writer: Member
+) -> None:
+    """What its members read before it wrote is not read once more; what is from before the sharing is."""
+    upgraded = campus.member(OTHER_PROGRAM)
+    campus.clock.goes_on()
+    upgraded.read("east")
+    kept = writer.ledger.worklist.index_stamps()["east"]
+    upgraded.intake.forget(campus.clock(), own_too=False)
+    stamps = writer.ledger.worklist.index_stamps()
+    assert stamps["east"] == kept
+    assert writer.ledger.worklist.versions.version_of("west") != stamps["west"][0]
 
 
 def test_indexes_are_forgotten_but_for_what_was_read_since(
@@ -823,7 +842,7 @@ def test_indexes_are_forgotten_but_for_what_was_read_since(
     campus.write("east", "a", event_of("one", 8))
     reader.read("east")
     kept = worklist.index_stamps()["east"]
-    worklist.forget_indexes({}, campus.clock())
+    worklist.forget_indexes({}, campus.clock(), own_too=True)
     assert worklist.index_stamps() == {"east": kept}
     campus.write("west", "b", event_of("alone in west", 12))
     reader.intake.others.forget_source("west")
