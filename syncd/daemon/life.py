@@ -66,14 +66,14 @@ def run_daemon(path: Path, periods: Periods = USUAL) -> None:
         except LedgerBusy as error:
             if not daemon.is_stopping:
                 notifier.status(str(error))
-                daemon.notices.tell_unusable(error)
+                daemon.tell_unusable(error)
                 raise
             log.warning(
                 "stopped while another program kept the ledger locked; the next start looks further"
             )
         except LedgerError as error:
             notifier.status(str(error))
-            daemon.notices.tell_unusable(error)
+            daemon.tell_unusable(error)
             raise
         except KeyboardInterrupt:
             log.warning(
@@ -113,4 +113,4 @@ class _LedgerWait:
         waited_s = time.monotonic() - self._since_s
         if status and waited_s > _LOCK_TOLD_AFTER_S and self.daemon is not None:
             self._since_s = math.inf
-            self.daemon.notices.note_waiting(status)
+            self.daemon.note_waiting(status)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,40 +22,33 @@ import structlog
 
 from syncd import early
 from syncd import log as logs
-from syncd.assembly import (
-    Service,
-    Stop,
-    assemble,
-    keep_configuration,
-    utc_now,
-)
+from syncd.assembly import Service, Stop, keep_configuration
 from syncd.config import Config
 from syncd.core.amounts import some
 from syncd.daemon.allocator import give_back_memory
 from syncd.daemon.background import BackgroundReads
 from syncd.daemon.configuration import ConfigurationFile
-from syncd.daemon.duties import Duties
-from syncd.daemon.looks import UnchangedLooks
 from syncd.daemon.page import ServedPage
-from syncd.daemon.refreshes import Refreshes
-from syncd.daemon.schedule import Entry, Scheduler, Wakes
-from syncd.daemon.status_line import status_line
+from syncd.daemon.schedule import (
+    CONFIGURATION,
+    EVERYTHING,
+    STOP,
+    Entry,
+    Scheduler,
+    Wakes,
+)
+from syncd.daemon.standing import Alone
 from syncd.daemon.sums import Sums
 from syncd.daemon.systemd import Notifier
 from syncd.daemon.watcher import Watcher
-from syncd.daemon.writing_turn import WritingTurn
+from syncd.daemon.work import Surroundings, Work
 from syncd.errors import ConfigError, LedgerError
 from syncd.ics import ParserPool
 from syncd.ledger import Ledger
-from syncd.ledger.operation import BEAT_EVERY, note_next_try
-from syncd.notices.service import NoticeService
+from syncd.ledger.operation import BEAT_EVERY
+from syncd.notices.service import tell_unusable
 
 log = structlog.get_logger(__name__)
-
-# Names of wakes that are no sources; no source can be called so.
-_CONFIGURATION = "\0configuration"
-_EVERYTHING = "\0everything"
-_STOP = "\0stop"
 
 _LAST_CALLS_S = 5.0  # before the call under way is interrupted too
 
@@ -86,26 +79,15 @@ class Daemon:
         self._file = ConfigurationFile(path)
         self._ledger = ledger
         self._notifier = notifier
+        self._periods = periods
         self._wakes = Wakes()
         # Whose `put` a signal handler may call.
         self._wished: SimpleQueue[None] = SimpleQueue()
         self._ended = threading.Event()
         self._stop = Stop(self._told_to_stop, ledger.under_way.stops)
-        self._parsers = ParserPool()
         self._background = BackgroundReads(self._wakes)
         self._config = config
-        self._parts: Service = self._assembled(config)
-        self._names: frozenset[str] = frozenset()  # of the sources
-        # Sources to read in the next cycle, when the API can be used.
-        self._owed: set[str] = set()
-        self._to_reload = False
-        self._turn = WritingTurn()
-        self._duties = Duties(ledger.people)
-        self._refreshes = Refreshes(ledger.people)
-        self._looks = UnchangedLooks(ledger.sources, ledger.measurements, periods.looks)
-        self._sums = Sums(periods.sums)
         self._page = ServedPage(config, notifier, self._tell_status)
-        self.notices = NoticeService(ledger, config, utc_now)
         self._status = "starting"
 
     @property
@@ -126,27 +108,37 @@ class Daemon:
         wake = self._wakes.wake
 
         def read_everything() -> None:
-            wake(_EVERYTHING, "signal")
+            wake(EVERYTHING, "signal")
 
         def reload() -> None:
-            wake(_CONFIGURATION, "signal")
+            wake(CONFIGURATION, "signal")
 
         with (
-            Watcher(lambda name: wake(name, "file")) as watcher,
+            Watcher(lambda name: wake(name, "file")) as self._watcher,
             Scheduler(lambda name: wake(name, "schedule")) as scheduler,
             self._background,
-            self._parsers,
+            ParserPool() as parsers,
             self._stop.on_signals(),
             _handled(signal.SIGHUP, reload),
             _handled(signal.SIGUSR1, read_everything),
             self._page,
         ):
-            self._watcher = watcher
+            around = Surroundings(
+                stop=self._stop,
+                notifier=self._notifier,
+                wakes=self._wakes,
+                scheduler=scheduler,
+                background=self._background,
+                parsers=parsers,
+                sums=Sums(self._periods.sums),
+                looks_every=self._periods.looks,
+            )
             self._scheduler = scheduler
+            self._work = Work(self._config, self._ledger, Alone(), around)
             thread = threading.Thread(target=self._end_calls, name="stop", daemon=True)
             thread.start()
-            keep_configuration(self._config, self._ledger)
             try:
+                keep_configuration(self._config, self._ledger)
                 self._follow(self._config)
                 if early.reload_wished:
                     reload()
@@ -154,175 +146,53 @@ class Daemon:
             finally:
                 self._stop.wished = True  # what is being fetched ends soon
                 self._ended.set()
-                self._parts.api.close()
-                self.notices.close()
+                self._work.end()
 
     def work(self) -> None:
         """Run cycles and reloads as they become due, until the daemon is told to stop."""
         while not self._stop():
             self._step()
-        self._looks.write(self._scheduler)
+        self._work.leave()
+
+    def tell_unusable(self, error: LedgerError) -> None:
+        """Tell at once that the ledger cannot be used, as the last thing that is done."""
+        tell_unusable(self._config, error)
+
+    def note_waiting(self, sentence: str) -> None:
+        """Tell that the ledger cannot be used for long, in a thread of its own."""
+        self._work.notices.note_waiting(sentence)
 
     def _step(self) -> None:
         """Wait until something may be due, and do what is."""
+        work = self._work
         self._notifier.alive()
-        self._take_wakes(self._pause_s())
+        work.take_wakes(work.pause_s())
         if self._stop():
             return
-        self._hear_refreshes()
-        self._looks.write_when_due(self._scheduler)
-        self._sums.tell_when_due()
-        self.notices.step(self._file.problems)
-        if self._to_reload or self._is_mended():
-            self._to_reload = False
+        work.look_around(self._file.problems)
+        if work.to_reload or self._is_mended():
+            work.to_reload = False
             self._reload()
-        is_due = bool(self._owed) or self._duties.is_any_due()
-        if is_due and not self._duties.api_rest.is_going_on:
-            names = self._owed
-            self._owed = set()
-            self._cycle(names)
-
-    def _take_wakes(self, pause_s: float) -> None:
-        """Wait so long for wakes, ask the feeds among them, and note what is to be done about the others."""
-        due = self._wakes.wait(pause_s)
-        self._to_reload |= _CONFIGURATION in due
-        names = self._names
-        if _EVERYTHING not in due:
-            names = names.intersection(due)
-        subscriptions = self._parts.subscriptions
-        arrived = self._background.arrived(subscriptions)
-        self._background.fetch(subscriptions, names - arrived)
-        self._owed |= {name for name in names if name not in subscriptions}
-        self._owed |= arrived - self._pass_over(arrived)
-        if _EVERYTHING in due:
-            self._duties.api_rest.end()
-
-    def _hear_refreshes(self) -> None:
-        """Note the sources that a person wants to be read now, and ask the feeds among them.
-
-        Whoever forces it ends what a feed is left alone for; that a source is no longer there is no matter.
-        """
-        wishes = [wish for wish in self._refreshes.take() if wish.source in self._names]
-        if not wishes:
-            return
-        subscriptions = self._parts.subscriptions
-        log.info("a person asked for a reading", sources=len(wishes))
-        for wish in wishes:
-            if wish.source not in subscriptions:
-                self._owed.add(wish.source)
-                continue
-            if wish.forced:
-                self._scheduler.postpone(wish.source, utc_now())
-            self._background.fetch(subscriptions, [wish.source], force=wish.forced)
-        self._duties.api_rest.end()
-
-    def _pass_over(self, arrived: frozenset[str]) -> frozenset[str]:
-        """Return the feeds for which no cycle is run, because their answers say nothing new."""
-        # What other answers of theirs said is still to be taken.
-        waiting = self._owed.union(self._parts.reconciler.put_off)
-        unchanged = self._looks.take(self._parts, arrived - waiting)
-        self._sums.add_unchanged(len(unchanged))
-        for name in unchanged:
-            self._postpone_feed(name)
-        if unchanged:
-            self.notices.note_nothing_new()
-        return unchanged
-
-    def _gives_way(self) -> bool:
-        """Return whether a cycle leaves what it has not yet written to the next one, because others wait.
-
-        Where all that waits is read for the first time it may write for longer: what a cycle costs beside
-        writing then counts for more sources.
-        """
-        self._take_wakes(0)
-        is_over = self._turn.is_over(urgent=self._is_urgent())
-        return self._has_work() and is_over
-
-    def _is_urgent(self) -> bool:
-        """Return whether a reload waits, or a source that was read before and may have been edited."""
-        return self._to_reload or any(map(self._parts.reconciler.was_read, self._owed))
-
-    def _others_wait(self) -> bool:
-        """Return whether something is due beside what is being read."""
-        self._take_wakes(0)
-        return self._has_work() or self._stop()
-
-    def _has_work(self) -> bool:
-        """Return whether a reload or a source waits for the work loop."""
-        return self._to_reload or bool(self._owed)
+        came = work.cycle_when_due()
+        if came is not None:
+            complaints = filter(None, (self._file.complaint, self._watcher.complaint))
+            self._say("; ".join([came, *complaints]))
+            give_back_memory()
 
     def _told_to_stop(self) -> None:
-        self._wakes.wake(_STOP, "signal")
+        self._wakes.wake(STOP, "signal")
         self._wished.put(None)
 
     def _end_calls(self) -> None:
         """Close the API some time after the wish to stop: a cycle that ends has some calls to make."""
         self._wished.get()
         if not self._ended.wait(_LAST_CALLS_S):
-            self._parts.api.close()
-
-    # Cycles
-
-    def _cycle(self, names: Collection[str]) -> None:
-        self._duties.begin_cycle()
-        self._looks.drop(names)
-        self._turn.begin()
-        report = self._parts.reconciler.cycle(names)
-        self._owed |= set(self._parts.reconciler.put_off)
-        summary = status_line(report)
-        self._sums.add_cycle(report)
-        self.notices.note_cycle(report)
-        self._duties.api_rest.note(failed=bool(report.error))
-        note_next_try(self._ledger.facts, self._duties.api_rest.until)
-        self._duties.due_at = self._parts.reconciler.due_at
-        for name in names:
-            self._postpone_feed(name)
-        next_runs = {name: self._scheduler.next_run(name) for name in names}
-        self._ledger.sources.record_next_runs(next_runs)
-        for complaint in (self._file.complaint, self._watcher.complaint):
-            if complaint:
-                summary += f"; {complaint}"
-        self._say(summary)
-        give_back_memory()
-
-    def _postpone_feed(self, name: str) -> None:
-        """Postpone a feed that failed, or that says how often it changes."""
-        subscriptions = self._parts.subscriptions
-        if name not in subscriptions:
-            return
-        until = subscriptions.waits_until(name)
-        if until is not None:
-            self._scheduler.postpone(name, until)
-            return
-        floor = self._parts.reconciler.refresh_after(name)
-        if floor is not None:
-            self._scheduler.leave_out(name, utc_now() + floor)
-
-    def _pause_s(self) -> float:
-        """Return how long to sleep without wakes: until something is due, or the next sign of life."""
-        if self._to_reload:
-            return 0.0
-        if self._owed and not self._duties.api_rest.is_going_on:
-            return 0.0
-        return self._duties.pause_s()
+            self._work.parts.api.close()
 
     # Configuration
 
     def _assembled(self, config: Config) -> Service:
-        return assemble(
-            config,
-            self._ledger,
-            owner=True,
-            # What is being fetched for a former configuration ends too.
-            stopping=lambda: self._stop() or self._config is not config,
-            progress=self._notifier,
-            gives_way=self._gives_way,
-            prepare=lambda _names, _force: None,
-            elsewhere=self._background.read,
-            pool=self._parsers,
-            alive=self._notifier.alive,
-            others_wait=self._others_wait,
-        )
+        return self._work.assembled(config)
 
     def _reload(self) -> None:
         """Take over the configuration as it is now, whole or not at all."""
@@ -355,26 +225,21 @@ class Daemon:
     def _take_over(self, config: Config, parts: Service) -> None:
         """Swap a configuration and its parts in; if that fails, the former ones are back before it raises."""
         former_config = self._config
-        former_parts = self._parts
         self._config = config
-        self._parts = parts
-        self._background.forget()
-        self._owed = set()
+        former_parts = self._work.swap(parts)
         try:
             self._follow(config)
             logs.configure(config.log.format, config.log.level)
         except BaseException:
             self._config = former_config
-            self._parts = former_parts
+            self._work.swap(former_parts)
             self._follow(former_config)
             parts.api.close()
             raise
         former_parts.api.close()
         keep_configuration(config, self._ledger)
         self._page.follow(config)
-        self.notices.take_over(config)
-        self._duties.api_rest.end()
-        self._duties.due_at = None
+        self._work.note_taken_over()
 
     def _refuse(self, why: str, problems: Iterable[str]) -> None:
         """Go on with the last good configuration, and say so until it is replaced."""
@@ -395,17 +260,10 @@ class Daemon:
 
     def _follow(self, config: Config) -> None:
         """Watch and schedule what the configuration names, forget what it no longer names, read it all."""
-        names = frozenset(source.name for source in config.sources)
-        self._names = names
-        targets = {_CONFIGURATION: self._file.watched_paths(config)}
+        targets = {CONFIGURATION: self._file.watched_paths(config)}
         self._watcher.watch(targets | _paths(config))
         self._scheduler.plan(_entries(config))
-        for name in names:
-            self._postpone_feed(name)
-        known = set(self._ledger.sources.all())
-        for gone in known.difference(names):
-            self._ledger.sources.forget(gone)
-        self._wakes.wake(_EVERYTHING, "start")
+        self._work.follow(frozenset(source.name for source in config.sources))
 
     def _say(self, status: str) -> None:
         self._status = status

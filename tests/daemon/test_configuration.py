@@ -323,14 +323,14 @@ def test_a_defect_leaves_the_last_good_configuration_in_force(
                 path, load(path), ledger, Notifier(str(office.folder / "notify"), None)
             )
             with daemon.running():
-                good, parts = daemon._config, daemon._parts
+                good, parts = daemon._config, daemon._work.parts
                 text = path.read_text()
                 path.write_text(
                     text.replace("[calendar]", f'[log]\nlevel = "{level}"\n[calendar]')
                 )
                 daemon._reload()
                 assert daemon._config is good
-                assert daemon._parts is parts
+                assert daemon._work.parts is parts
                 assert f"a defect of syncd, {defect}" in daemon.status
                 assert "the last good one is used" in daemon.status
                 until(lambda: defect in manager.status, "systemd is told")

@@ -1,0 +1,268 @@
+"""What a daemon does while its ledger can be used: reads what is due, runs cycles, tells what came of them.
+
+It begins with each term and ends with it, so that nothing that is known from before can be wrong.
+Must not: open or close a ledger, or take over a configuration file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+
+from syncd.assembly import Service, Stop, assemble
+from syncd.config import Config
+from syncd.daemon.background import BackgroundReads
+from syncd.daemon.duties import Duties
+from syncd.daemon.looks import UnchangedLooks
+from syncd.daemon.refreshes import Refreshes
+from syncd.daemon.schedule import CONFIGURATION, EVERYTHING, Scheduler, Wakes
+from syncd.daemon.standing import Standing
+from syncd.daemon.status_line import status_line
+from syncd.daemon.sums import Sums
+from syncd.daemon.systemd import Notifier
+from syncd.daemon.writing_turn import WritingTurn
+from syncd.ics import ParserPool
+from syncd.ledger import Ledger
+from syncd.ledger.operation import note_next_try
+from syncd.notices.service import NoticeService
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What of a daemon is there whatever becomes of its ledger."""
+
+    stop: Stop
+    notifier: Notifier
+    wakes: Wakes
+    scheduler: Scheduler
+    background: BackgroundReads
+    parsers: ParserPool
+    sums: Sums
+    looks_every: timedelta
+
+
+class Work:
+    """The work on an open ledger by a configuration; `to_reload` says that another one is wished.
+
+    `names` are the sources that are read here.
+    """
+
+    def __init__(
+        self, config: Config, ledger: Ledger, standing: Standing, around: Surroundings
+    ) -> None:
+        self.to_reload = False
+        self.names: frozenset[str] = frozenset()
+        self._ledger = ledger
+        self._standing = standing
+        self._around = around
+        self._is_over = False
+        self._config = config
+        self.parts: Service = self.assembled(config)
+        # Sources to read in the next cycle, when the API can be used.
+        self._owed: set[str] = set()
+        self._turn = WritingTurn()
+        self._duties = Duties(ledger.people, standing.now)
+        self._refreshes = Refreshes(ledger.people)
+        self._looks = UnchangedLooks(
+            ledger.sources, ledger.measurements, around.looks_every, standing.now
+        )
+        self.notices = NoticeService(ledger, config, standing.now)
+
+    def assembled(self, config: Config) -> Service:
+        """Return the parts of a configuration on this ledger; raise `ConfigError` for what cannot be built."""
+        around = self._around
+
+        def ends() -> bool:
+            # What is being fetched for a former configuration ends too.
+            return around.stop() or self._is_over or self._config is not config
+
+        return assemble(
+            config,
+            self._ledger,
+            owner=True,
+            stopping=ends,
+            progress=around.notifier,
+            gives_way=self._gives_way,
+            prepare=lambda _names, _force: None,
+            elsewhere=around.background.read,
+            pool=around.parsers,
+            alive=around.notifier.alive,
+            others_wait=self._others_wait,
+        )
+
+    def swap(self, parts: Service) -> Service:
+        """Go on with other parts and their configuration, and return the former ones; nothing is owed then."""
+        former = self.parts
+        self._config = parts.config
+        self.parts = parts
+        self._around.background.forget()
+        self._owed = set()
+        return former
+
+    def note_taken_over(self) -> None:
+        """Go by the configuration of the present parts in all else too; a cycle is due at once."""
+        self.notices.take_over(self._config)
+        self._duties.api_rest.end()
+        self._duties.due_at = None
+
+    def follow(self, names: frozenset[str]) -> None:
+        """Read these sources from now on, and all of them once; forget those that nobody reads any more."""
+        self.names = names
+        for name in names:
+            self._postpone_feed(name)
+        known = set(self._ledger.sources.all())
+        for gone in known.difference(names):
+            self._ledger.sources.forget(gone)
+        self._around.wakes.wake(EVERYTHING, "start")
+
+    def end(self) -> None:
+        """End what goes on in other threads; nothing is sent after it."""
+        self._is_over = True
+        self.parts.api.close()
+        self.notices.close()
+
+    def leave(self) -> None:
+        """Write what is still noted in memory alone."""
+        self._looks.write(self._around.scheduler)
+
+    # What is due
+
+    def take_wakes(self, pause_s: float) -> None:
+        """Wait so long for wakes, ask the feeds among them, and note what is to be done about the others."""
+        due = self._around.wakes.wait(pause_s)
+        self.to_reload |= CONFIGURATION in due
+        names = self.names
+        if EVERYTHING not in due:
+            names = names.intersection(due)
+        subscriptions = self.parts.subscriptions
+        background = self._around.background
+        arrived = background.arrived(subscriptions)
+        background.fetch(subscriptions, names - arrived)
+        self._owed |= {name for name in names if name not in subscriptions}
+        self._owed |= arrived - self._pass_over(arrived)
+        if EVERYTHING in due:
+            self._duties.api_rest.end()
+
+    def look_around(self, problems: Collection[str]) -> None:
+        """Hear what persons wish, and write and tell what is due; raise `LedgerError`.
+
+        `problems` keep the configuration file from being used.
+        """
+        self._hear_refreshes()
+        self._looks.write_when_due(self._around.scheduler)
+        self._around.sums.tell_when_due()
+        self.notices.step(tuple(problems))
+
+    def pause_s(self) -> float:
+        """Return how long to sleep without wakes: until something is due, or the next sign of life."""
+        if self.to_reload:
+            return 0.0
+        if self._owed and not self._duties.api_rest.is_going_on:
+            return 0.0
+        return self._duties.pause_s()
+
+    def _hear_refreshes(self) -> None:
+        """Note the sources that a person wants to be read now, and ask the feeds among them.
+
+        Whoever forces it ends what a feed is left alone for; that a source is no longer there is no matter.
+        """
+        wishes = [wish for wish in self._refreshes.take() if wish.source in self.names]
+        if not wishes:
+            return
+        subscriptions = self.parts.subscriptions
+        log.info("a person asked for a reading", sources=len(wishes))
+        for wish in wishes:
+            if wish.source not in subscriptions:
+                self._owed.add(wish.source)
+                continue
+            if wish.forced:
+                self._around.scheduler.postpone(wish.source, self._standing.now())
+            self._around.background.fetch(
+                subscriptions, [wish.source], force=wish.forced
+            )
+        self._duties.api_rest.end()
+
+    def _pass_over(self, arrived: frozenset[str]) -> frozenset[str]:
+        """Return the feeds for which no cycle is run, because their answers say nothing new."""
+        # What other answers of theirs said is still to be taken.
+        waiting = self._owed.union(self.parts.reconciler.put_off)
+        unchanged = self._looks.take(self.parts, arrived - waiting)
+        self._around.sums.add_unchanged(len(unchanged))
+        for name in unchanged:
+            self._postpone_feed(name)
+        if unchanged:
+            self.notices.note_nothing_new()
+        return unchanged
+
+    def _gives_way(self) -> bool:
+        """Return whether a cycle leaves what it has not yet written to the next one, because others wait.
+
+        Where all that waits is read for the first time it may write for longer: what a cycle costs beside
+        writing then counts for more sources.
+        """
+        self.take_wakes(0)
+        is_over = self._turn.is_over(urgent=self._is_urgent())
+        return self._has_work() and is_over
+
+    def _is_urgent(self) -> bool:
+        """Return whether a reload waits, or a source that was read before and may have been edited."""
+        return self.to_reload or any(map(self.parts.reconciler.was_read, self._owed))
+
+    def _others_wait(self) -> bool:
+        """Return whether something is due beside what is being read."""
+        self.take_wakes(0)
+        return self._has_work() or self._around.stop()
+
+    def _has_work(self) -> bool:
+        """Return whether a reload or a source waits for the work loop."""
+        return self.to_reload or bool(self._owed)
+
+    # Cycles
+
+    def cycle_when_due(self) -> str | None:
+        """Run a cycle if one is due and the API may be used, and return what came of it in a line."""
+        is_due = bool(self._owed) or self._duties.is_any_due()
+        if not is_due or self._duties.api_rest.is_going_on:
+            return None
+        names = self._owed
+        self._owed = set()
+        return self._cycle(names)
+
+    def _cycle(self, names: Collection[str]) -> str:
+        self._duties.begin_cycle()
+        self._looks.drop(names)
+        self._turn.begin()
+        reconciler = self.parts.reconciler
+        report = reconciler.cycle(names)
+        self._owed |= set(reconciler.put_off)
+        line = status_line(report, self._standing.now())
+        self._around.sums.add_cycle(report)
+        self.notices.note_cycle(report)
+        self._duties.api_rest.note(failed=bool(report.error))
+        note_next_try(self._ledger.facts, self._duties.api_rest.until)
+        self._duties.due_at = reconciler.due_at
+        for name in names:
+            self._postpone_feed(name)
+        scheduler = self._around.scheduler
+        next_runs = {name: scheduler.next_run(name) for name in names}
+        self._ledger.sources.record_next_runs(next_runs)
+        return line
+
+    def _postpone_feed(self, name: str) -> None:
+        """Postpone a feed that failed, or that says how often it changes."""
+        subscriptions = self.parts.subscriptions
+        if name not in subscriptions:
+            return
+        scheduler = self._around.scheduler
+        until = subscriptions.waits_until(name)
+        if until is not None:
+            scheduler.postpone(name, until)
+            return
+        floor = self.parts.reconciler.refresh_after(name)
+        if floor is not None:
+            scheduler.leave_out(name, self._standing.now() + floor)
