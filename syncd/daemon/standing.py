@@ -34,25 +34,18 @@ class Term:
 
 
 class Standing(Protocol):
-    """What the work loop asks; only its thread does.
+    """What the work asks, in its own thread.
 
-    `term` is None for who is not the writer, `sources` are those that are read here (None: all of them),
-    `complaint` says what is wrong, for people.
+    `term` is None for who is not the writer, `sources` are those that are read here; None: all of them.
     """
 
     @property
     def term(self) -> Term | None: ...
     @property
     def sources(self) -> frozenset[str] | None: ...
-    @property
-    def complaint(self) -> str: ...
 
     def now(self) -> datetime:
         """Return the present by the clock that goes into the ledger."""
-        ...
-
-    def step(self) -> Change | None:
-        """Return what became otherwise since the last step; raise `LedgerError` when the work has to end."""
         ...
 
     def note_api(self, *, unreachable: bool) -> None:
@@ -65,14 +58,10 @@ class Alone:
 
     term = Term("", lambda: True)
     sources = None
-    complaint = ""
 
     def now(self) -> datetime:
         """Return the present in UTC."""
         return utc_now()
-
-    def step(self) -> None:
-        """Find nothing otherwise."""
 
     def note_api(self, *, unreachable: bool) -> None:
         """Do nothing: nobody else could do better."""

@@ -12,7 +12,7 @@ from datetime import timedelta
 
 import structlog
 
-from syncd.assembly import Service, Stop, assemble
+from syncd.assembly import Service, Stop, assemble, keep_configuration
 from syncd.config import Config
 from syncd.daemon.background import BackgroundReads
 from syncd.daemon.duties import Duties
@@ -31,6 +31,8 @@ from syncd.notices.service import NoticeService
 
 log = structlog.get_logger(__name__)
 
+_LOOK_EVERY_S = 1.0  # at where this daemon stands among others
+
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
@@ -47,19 +49,21 @@ class Surroundings:
 
 
 class Work:
-    """The work on an open ledger by a configuration; `to_reload` says that another one is wished.
+    """The work on an open ledger by a configuration: all of it in a term, reading alone without one.
 
-    `names` are the sources that are read here.
+    `to_reload` says that another configuration is wished.
     """
 
     def __init__(
         self, config: Config, ledger: Ledger, standing: Standing, around: Surroundings
     ) -> None:
         self.to_reload = False
-        self.names: frozenset[str] = frozenset()
+        self._names: frozenset[str] = frozenset()  # of the sources that are read here
         self._ledger = ledger
         self._standing = standing
         self._around = around
+        self._term = standing.term
+        self._is_writer = self._term is not None
         self._is_over = False
         self._config = config
         self.parts: Service = self.assembled(config)
@@ -71,7 +75,9 @@ class Work:
         self._looks = UnchangedLooks(
             ledger.sources, ledger.measurements, around.looks_every, standing.now
         )
-        self.notices = NoticeService(ledger, config, standing.now)
+        self._notices: NoticeService | None = None
+        if self._is_writer:
+            self._notices = NoticeService(ledger, config, standing.now)
 
     def assembled(self, config: Config) -> Service:
         """Return the parts of a configuration on this ledger; raise `ConfigError` for what cannot be built."""
@@ -93,7 +99,13 @@ class Work:
             pool=around.parsers,
             alive=around.notifier.alive,
             others_wait=self._others_wait,
+            clock=self._standing.now,
+            trusted=self._is_trusted,
         )
+
+    def _is_trusted(self) -> bool:
+        """Tell whether anything may be sent to the API now."""
+        return self._term is not None and self._term.trusted()
 
     def swap(self, parts: Service) -> Service:
         """Go on with other parts and their configuration, and return the former ones; nothing is owed then."""
@@ -104,31 +116,64 @@ class Work:
         self._owed = set()
         return former
 
+    def note_configuration(self) -> None:
+        """Leave the configuration in the ledger for commands, if this is the one that writes."""
+        if self._is_writer:
+            keep_configuration(self._config, self._ledger)
+
     def note_taken_over(self) -> None:
         """Go by the configuration of the present parts in all else too; a cycle is due at once."""
-        self.notices.take_over(self._config)
+        self.note_configuration()
+        if self._notices is not None:
+            self._notices.take_over(self._config)
         self._duties.api_rest.end()
         self._duties.due_at = None
 
-    def follow(self, names: frozenset[str]) -> None:
-        """Read these sources from now on, and all of them once; forget those that nobody reads any more."""
-        self.names = names
+    @property
+    def sources(self) -> frozenset[str] | None:
+        """Return the sources that are read here, as far as there are such; None: all of them."""
+        return self._standing.sources
+
+    def follow(self, names: frozenset[str], *, anew: bool) -> None:
+        """Read these sources from now on, and once at once: all if it begins `anew`, else those that are new.
+
+        What no source is called any more is forgotten by the one that writes.
+        """
+        new = names - self._names
+        self._names = names
         for name in names:
             self._postpone_feed(name)
-        known = set(self._ledger.sources.all())
-        for gone in known.difference(names):
-            self._ledger.sources.forget(gone)
-        self._around.wakes.wake(EVERYTHING, "start")
+        wakes = self._around.wakes
+        if not anew:
+            for name in new:
+                wakes.wake(name, "start")
+            return
+        if self._is_writer:
+            known = set(self._ledger.sources.all())
+            named = {source.name for source in self._config.sources}
+            for gone in known - named:
+                self._ledger.sources.forget(gone)
+        wakes.wake(EVERYTHING, "start")
 
     def end(self) -> None:
         """End what goes on in other threads; nothing is sent after it."""
         self._is_over = True
         self.parts.api.close()
-        self.notices.close()
+        if self._notices is not None:
+            self._notices.close()
 
     def leave(self) -> None:
-        """Write what is still noted in memory alone."""
+        """Write what is still noted in memory alone; raise `LedgerError`."""
         self._looks.write(self._around.scheduler)
+
+    def note_stop(self) -> None:
+        """Note that the daemon was told to stop; for signal handlers too."""
+        self._ledger.under_way.stops()
+
+    def note_waiting(self, sentence: str) -> None:
+        """Tell that the ledger cannot be used for long, in a thread of its own."""
+        if self._notices is not None:
+            self._notices.note_waiting(sentence)
 
     # What is due
 
@@ -136,7 +181,7 @@ class Work:
         """Wait so long for wakes, ask the feeds among them, and note what is to be done about the others."""
         due = self._around.wakes.wait(pause_s)
         self.to_reload |= CONFIGURATION in due
-        names = self.names
+        names = self._names
         if EVERYTHING not in due:
             names = names.intersection(due)
         subscriptions = self.parts.subscriptions
@@ -153,10 +198,12 @@ class Work:
 
         `problems` keep the configuration file from being used.
         """
-        self._hear_refreshes()
+        if self._is_writer:
+            self._hear_refreshes()
         self._looks.write_when_due(self._around.scheduler)
         self._around.sums.tell_when_due()
-        self.notices.step(tuple(problems))
+        if self._notices is not None:
+            self._notices.step(tuple(problems))
 
     def pause_s(self) -> float:
         """Return how long to sleep without wakes: until something is due, or the next sign of life."""
@@ -164,14 +211,17 @@ class Work:
             return 0.0
         if self._owed and not self._duties.api_rest.is_going_on:
             return 0.0
-        return self._duties.pause_s()
+        pause_s = self._duties.pause_s()
+        if self._ledger.is_shared:
+            pause_s = min(pause_s, _LOOK_EVERY_S)
+        return pause_s
 
     def _hear_refreshes(self) -> None:
         """Note the sources that a person wants to be read now, and ask the feeds among them.
 
         Whoever forces it ends what a feed is left alone for; that a source is no longer there is no matter.
         """
-        wishes = [wish for wish in self._refreshes.take() if wish.source in self.names]
+        wishes = [wish for wish in self._refreshes.take() if wish.source in self._names]
         if not wishes:
             return
         subscriptions = self.parts.subscriptions
@@ -195,8 +245,8 @@ class Work:
         self._around.sums.add_unchanged(len(unchanged))
         for name in unchanged:
             self._postpone_feed(name)
-        if unchanged:
-            self.notices.note_nothing_new()
+        if unchanged and self._notices is not None:
+            self._notices.note_nothing_new()
         return unchanged
 
     def _gives_way(self) -> bool:
@@ -224,8 +274,13 @@ class Work:
 
     # Cycles
 
-    def cycle_when_due(self) -> str | None:
-        """Run a cycle if one is due and the API may be used, and return what came of it in a line."""
+    def do_what_is_due(self) -> str | None:
+        """Run a cycle if one is due and the API may be used, and return what came of it in a line.
+
+        Without a term nothing is done but to read, and nothing came of it.
+        """
+        if not self._is_writer:
+            return None
         is_due = bool(self._owed) or self._duties.is_any_due()
         if not is_due or self._duties.api_rest.is_going_on:
             return None
@@ -242,7 +297,8 @@ class Work:
         self._owed |= set(reconciler.put_off)
         line = status_line(report, self._standing.now())
         self._around.sums.add_cycle(report)
-        self.notices.note_cycle(report)
+        if self._notices is not None:
+            self._notices.note_cycle(report)
         self._duties.api_rest.note(failed=bool(report.error))
         note_next_try(self._ledger.facts, self._duties.api_rest.until)
         self._duties.due_at = reconciler.due_at
@@ -251,6 +307,7 @@ class Work:
         scheduler = self._around.scheduler
         next_runs = {name: scheduler.next_run(name) for name in names}
         self._ledger.sources.record_next_runs(next_runs)
+        self._standing.note_api(unreachable=report.unreachable)
         return line
 
     def _postpone_feed(self, name: str) -> None:
