@@ -13,7 +13,8 @@ from syncd.daemon.absence import Absence
 from syncd.daemon.membership import Members, Membership
 from syncd.daemon.schedule import CONFIGURATION
 from syncd.daemon.standing import Alone, Change, Standing
-from syncd.daemon.work import Surroundings, Work
+from syncd.daemon.surroundings import Surroundings
+from syncd.daemon.work import Work
 from syncd.errors import LedgerAway, LedgerBusy, LedgerError, TermOver
 from syncd.ledger import Ledger
 

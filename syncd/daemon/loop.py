@@ -40,9 +40,10 @@ from syncd.daemon.schedule import (
     Wakes,
 )
 from syncd.daemon.sums import Sums
+from syncd.daemon.surroundings import Surroundings
 from syncd.daemon.systemd import Notifier
 from syncd.daemon.watcher import Watcher
-from syncd.daemon.work import Surroundings, Work
+from syncd.daemon.work import Work
 from syncd.errors import ConfigError, LedgerError
 from syncd.ics import ParserPool
 from syncd.ledger import Ledger

@@ -23,7 +23,14 @@ from syncd import __version__, migrations
 from syncd.assembly import open_ledger, reading_basis
 from syncd.config import Config
 from syncd.core.backoff import backed_off
-from syncd.core.leases import Move, Timing, candidates, next_move, writer_lease
+from syncd.core.leases import (
+    Move,
+    Timing,
+    assignment,
+    candidates,
+    next_move,
+    writer_lease,
+)
 from syncd.daemon.standing import Change, Term
 from syncd.errors import LedgerAhead, LedgerError, TermOver
 from syncd.ledger import Ledger
@@ -108,7 +115,7 @@ class Membership:
         """Become a member, and the writer if nobody is; raise `LedgerError`."""
         self.ledger = ledger
         self.term: Term | None = None
-        self.sources: frozenset[str] | None = frozenset()
+        self.sources: frozenset[str] = frozenset()
         self.complaint = ""
         self._members = members
         self._timing = members.timing
@@ -119,6 +126,8 @@ class Membership:
         self._notes = ledger.local_notes()
         self._names = _names(config)
         self._basis = reading_basis(config)
+        self._given: frozenset[str] = frozenset()
+        self._given_by: object = None
         self._held: WriterTerm | None = None
         self._lost: LedgerError | None = None
         self._why = "it left"
@@ -156,7 +165,11 @@ class Membership:
                 raise TermOver(_RAN_OUT)
             if held is not None and self.term is None:
                 self._begin(held)
+                self.sources = self._given
                 return Change.TERM
+            if self.sources != self._given:
+                self.sources = self._given
+                return Change.SOURCES
         return None
 
     def follow(self, config: Config) -> None:
@@ -184,9 +197,7 @@ class Membership:
     def line(self) -> str:
         """Return what this daemon is among the others, for `systemctl status`."""
         seen = self._seen
-        number = len(self._names)
-        reads = number if self.sources is None else len(self.sources)
-        told = f"{reads} of {number} sources"
+        told = f"{len(self.sources)} of {len(self._names)} sources"
         if self.term is not None:
             return f"writer; {told}"
         if seen.lease is None or not seen.lease.lives or not seen.daemon:
@@ -228,7 +239,6 @@ class Membership:
         self._notes.settle()
         log.info("this daemon writes from now on", term=held.term, epoch=held.epoch)
         self.term = Term(held.term, held.trusted)
-        self.sources = None
 
     def _is_another_there(self) -> bool:
         """Tell whether somebody else could write."""
@@ -279,8 +289,21 @@ class Membership:
         if held is not None and self.term is not None and went_back:
             self._lose(TermOver(went_back))
             return
+        self._share(seen)
         if self._members.is_at_work:
             self._move(seen, held)
+
+    def _share(self, seen: Seen) -> None:
+        """Find out which sources are read here, as every member does from what it sees."""
+        among = tuple(member.holder for member in candidates(seen.view.members))
+        with self._guard:
+            if self._given_by == (self._names, among):
+                return
+            given = assignment(self._names, among)
+            me = self._members.holder
+            self._given = frozenset(name for name in given if given[name] == me)
+            self._given_by = (self._names, among)
+            self._is_told_anew = True
 
     def _move(self, seen: Seen, held: WriterTerm | None) -> None:
         is_due = self._is_told_anew or (
@@ -341,7 +364,6 @@ class Membership:
 
     def _beat(self) -> Beat:
         members = self._members
-        reads = len(self._names) if self.sources is None else len(self.sources)
         return Beat(
             name=members.name,
             holder=members.holder,
@@ -350,7 +372,7 @@ class Membership:
             configuration=members.configuration,
             started_at=self._started_at,
             basis=self._basis,
-            reads=reads,
+            reads=len(self._given),
         )
 
     def _lose(self, error: LedgerError) -> None:

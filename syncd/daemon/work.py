@@ -7,45 +7,22 @@ Must not: open or close a ledger, or take over a configuration file.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
-from datetime import timedelta
 
-import structlog
-
-from syncd.assembly import Service, Stop, assemble, keep_configuration
+from syncd.assembly import Service, assemble, keep_configuration
 from syncd.config import Config
-from syncd.daemon.background import BackgroundReads
+from syncd.daemon.allocator import give_back_memory
 from syncd.daemon.duties import Duties
-from syncd.daemon.looks import UnchangedLooks
-from syncd.daemon.refreshes import Refreshes
-from syncd.daemon.schedule import CONFIGURATION, EVERYTHING, Scheduler, Wakes
+from syncd.daemon.readings import Readings
+from syncd.daemon.schedule import CONFIGURATION, EVERYTHING
 from syncd.daemon.standing import Standing
 from syncd.daemon.status_line import status_line
-from syncd.daemon.sums import Sums
-from syncd.daemon.systemd import Notifier
+from syncd.daemon.surroundings import Surroundings
 from syncd.daemon.writing_turn import WritingTurn
-from syncd.ics import ParserPool
 from syncd.ledger import Ledger
 from syncd.ledger.operation import note_next_try
 from syncd.notices.service import NoticeService
 
-log = structlog.get_logger(__name__)
-
 _LOOK_EVERY_S = 1.0  # at where this daemon stands among others
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What of a daemon is there whatever becomes of its ledger."""
-
-    stop: Stop
-    notifier: Notifier
-    wakes: Wakes
-    scheduler: Scheduler
-    background: BackgroundReads
-    parsers: ParserPool
-    sums: Sums
-    looks_every: timedelta
 
 
 class Work:
@@ -58,7 +35,6 @@ class Work:
         self, config: Config, ledger: Ledger, standing: Standing, around: Surroundings
     ) -> None:
         self.to_reload = False
-        self._names: frozenset[str] = frozenset()  # of the sources that are read here
         self._ledger = ledger
         self._standing = standing
         self._around = around
@@ -67,14 +43,9 @@ class Work:
         self._is_over = False
         self._config = config
         self.parts: Service = self.assembled(config)
-        # Sources to read in the next cycle, when the API can be used.
-        self._owed: set[str] = set()
+        self._readings = Readings(self.parts, ledger, standing, around)
         self._turn = WritingTurn()
         self._duties = Duties(ledger.people, standing.now)
-        self._refreshes = Refreshes(ledger.people)
-        self._looks = UnchangedLooks(
-            ledger.sources, ledger.measurements, around.looks_every, standing.now
-        )
         self._notices: NoticeService | None = None
         if self._is_writer:
             self._notices = NoticeService(ledger, config, standing.now)
@@ -112,8 +83,7 @@ class Work:
         former = self.parts
         self._config = parts.config
         self.parts = parts
-        self._around.background.forget()
-        self._owed = set()
+        self._readings.swap(parts)
         return former
 
     def note_configuration(self) -> None:
@@ -139,21 +109,11 @@ class Work:
 
         What no source is called any more is forgotten by the one that writes.
         """
-        new = names - self._names
-        self._names = names
-        for name in names:
-            self._postpone_feed(name)
-        wakes = self._around.wakes
-        if not anew:
-            for name in new:
-                wakes.wake(name, "start")
-            return
-        if self._is_writer:
+        self._readings.follow(names, anew=anew)
+        if anew and self._is_writer:
             known = set(self._ledger.sources.all())
-            named = {source.name for source in self._config.sources}
-            for gone in known - named:
+            for gone in known - self._named():
                 self._ledger.sources.forget(gone)
-        wakes.wake(EVERYTHING, "start")
 
     def end(self) -> None:
         """End what goes on in other threads; nothing is sent after it."""
@@ -164,7 +124,7 @@ class Work:
 
     def leave(self) -> None:
         """Write what is still noted in memory alone; raise `LedgerError`."""
-        self._looks.write(self._around.scheduler)
+        self._readings.write_looks()
 
     def note_stop(self) -> None:
         """Note that the daemon was told to stop; for signal handlers too."""
@@ -181,15 +141,9 @@ class Work:
         """Wait so long for wakes, ask the feeds among them, and note what is to be done about the others."""
         due = self._around.wakes.wait(pause_s)
         self.to_reload |= CONFIGURATION in due
-        names = self._names
-        if EVERYTHING not in due:
-            names = names.intersection(due)
-        subscriptions = self.parts.subscriptions
-        background = self._around.background
-        arrived = background.arrived(subscriptions)
-        background.fetch(subscriptions, names - arrived)
-        self._owed |= {name for name in names if name not in subscriptions}
-        self._owed |= arrived - self._pass_over(arrived)
+        unchanged = self._readings.take(due)
+        if unchanged and self._notices is not None:
+            self._notices.note_nothing_new()
         if EVERYTHING in due:
             self._duties.api_rest.end()
 
@@ -198,9 +152,9 @@ class Work:
 
         `problems` keep the configuration file from being used.
         """
-        if self._is_writer:
-            self._hear_refreshes()
-        self._looks.write_when_due(self._around.scheduler)
+        if self._readings.hear_refreshes():
+            self._duties.api_rest.end()
+        self._readings.write_looks(when_due=True)
         self._around.sums.tell_when_due()
         if self._notices is not None:
             self._notices.step(tuple(problems))
@@ -209,45 +163,12 @@ class Work:
         """Return how long to sleep without wakes: until something is due, or the next sign of life."""
         if self.to_reload:
             return 0.0
-        if self._owed and not self._duties.api_rest.is_going_on:
+        if self._readings.owed and not self._duties.api_rest.is_going_on:
             return 0.0
         pause_s = self._duties.pause_s()
         if self._ledger.is_shared:
             pause_s = min(pause_s, _LOOK_EVERY_S)
         return pause_s
-
-    def _hear_refreshes(self) -> None:
-        """Note the sources that a person wants to be read now, and ask the feeds among them.
-
-        Whoever forces it ends what a feed is left alone for; that a source is no longer there is no matter.
-        """
-        wishes = [wish for wish in self._refreshes.take() if wish.source in self._names]
-        if not wishes:
-            return
-        subscriptions = self.parts.subscriptions
-        log.info("a person asked for a reading", sources=len(wishes))
-        for wish in wishes:
-            if wish.source not in subscriptions:
-                self._owed.add(wish.source)
-                continue
-            if wish.forced:
-                self._around.scheduler.postpone(wish.source, self._standing.now())
-            self._around.background.fetch(
-                subscriptions, [wish.source], force=wish.forced
-            )
-        self._duties.api_rest.end()
-
-    def _pass_over(self, arrived: frozenset[str]) -> frozenset[str]:
-        """Return the feeds for which no cycle is run, because their answers say nothing new."""
-        # What other answers of theirs said is still to be taken.
-        waiting = self._owed.union(self.parts.reconciler.put_off)
-        unchanged = self._looks.take(self.parts, arrived - waiting)
-        self._around.sums.add_unchanged(len(unchanged))
-        for name in unchanged:
-            self._postpone_feed(name)
-        if unchanged and self._notices is not None:
-            self._notices.note_nothing_new()
-        return unchanged
 
     def _gives_way(self) -> bool:
         """Return whether a cycle leaves what it has not yet written to the next one, because others wait.
@@ -261,7 +182,7 @@ class Work:
 
     def _is_urgent(self) -> bool:
         """Return whether a reload waits, or a source that was read before and may have been edited."""
-        return self.to_reload or any(map(self.parts.reconciler.was_read, self._owed))
+        return self.to_reload or self._readings.is_any_known
 
     def _others_wait(self) -> bool:
         """Return whether something is due beside what is being read."""
@@ -270,7 +191,7 @@ class Work:
 
     def _has_work(self) -> bool:
         """Return whether a reload or a source waits for the work loop."""
-        return self.to_reload or bool(self._owed)
+        return self.to_reload or bool(self._readings.owed)
 
     # Cycles
 
@@ -279,22 +200,24 @@ class Work:
 
         Without a term nothing is done but to read, and nothing came of it.
         """
+        readings = self._readings
         if not self._is_writer:
+            readings.hear(frozenset())
+            self._read()
             return None
-        is_due = bool(self._owed) or self._duties.is_any_due()
+        readings.hear(self._named())
+        is_due = bool(readings.owed or readings.heard) or self._duties.is_any_due()
         if not is_due or self._duties.api_rest.is_going_on:
             return None
-        names = self._owed
-        self._owed = set()
-        return self._cycle(names)
+        return self._cycle()
 
-    def _cycle(self, names: Collection[str]) -> str:
+    def _cycle(self) -> str:
         self._duties.begin_cycle()
-        self._looks.drop(names)
+        names = self._readings.take_owed()
         self._turn.begin()
         reconciler = self.parts.reconciler
-        report = reconciler.cycle(names)
-        self._owed |= set(reconciler.put_off)
+        report = reconciler.cycle(names, heard=self._readings.take_heard())
+        self._readings.note_put_off()
         line = status_line(report, self._standing.now())
         self._around.sums.add_cycle(report)
         if self._notices is not None:
@@ -302,24 +225,20 @@ class Work:
         self._duties.api_rest.note(failed=bool(report.error))
         note_next_try(self._ledger.facts, self._duties.api_rest.until)
         self._duties.due_at = reconciler.due_at
-        for name in names:
-            self._postpone_feed(name)
-        scheduler = self._around.scheduler
-        next_runs = {name: scheduler.next_run(name) for name in names}
-        self._ledger.sources.record_next_runs(next_runs)
+        self._readings.note_read(names)
         self._standing.note_api(unreachable=report.unreachable)
         return line
 
-    def _postpone_feed(self, name: str) -> None:
-        """Postpone a feed that failed, or that says how often it changes."""
-        subscriptions = self.parts.subscriptions
-        if name not in subscriptions:
+    def _read(self) -> None:
+        """Read what is owed for the one that writes."""
+        names = self._readings.take_owed()
+        if not names:
             return
-        scheduler = self._around.scheduler
-        until = subscriptions.waits_until(name)
-        if until is not None:
-            scheduler.postpone(name, until)
-            return
-        floor = self.parts.reconciler.refresh_after(name)
-        if floor is not None:
-            scheduler.leave_out(name, self._standing.now() + floor)
+        reports = self.parts.reconciler.read(names)
+        self._readings.note_put_off()
+        self._around.sums.add_readings(reports)
+        self._readings.note_read(names)
+        give_back_memory()
+
+    def _named(self) -> frozenset[str]:
+        return frozenset(source.name for source in self._config.sources)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from syncd.core.leases import assignment
 from tests.campus.daemons import Campus, Member, campus
 from tests.campus.judge import strangers
 from tests.conftest import HANG_S, ahead, event
@@ -229,3 +230,50 @@ def test_all_own_directories_are_apart(two: Campus, own_cluster: Cluster) -> Non
     assert ran.code == 75, ran
     found = statement(own_cluster, "SELECT count(*) FROM terms", "ledger")
     assert found == [(1,)]
+
+
+def shares(made: Campus) -> list[int]:
+    """How many sources each living daemon reads."""
+    living = "SELECT reads FROM daemons WHERE expires_at > clock_timestamp()"
+    return sorted(int(reads) for (reads,) in made.ask(living))
+
+
+def read_by(made: Campus, sources: list[str]) -> dict[str, list[str]]:
+    """Which sources each daemon reads."""
+    found = made.ask(
+        "SELECT holder, pid FROM daemons WHERE expires_at > clock_timestamp()"
+    )
+    names = {member.running.process.pid: name for name, member in made.members.items()}
+    holders = {str(holder): names[int(pid)] for holder, pid in found}
+    read: dict[str, list[str]] = {name: [] for name in holders.values()}
+    for source, holder in assignment(sources, holders).items():
+        read[holders[holder]].append(source)
+    return read
+
+
+def test_three_share_what_is_read(
+    tmp_path: Path, make_office: Any, own_cluster: Cluster
+) -> None:
+    """Each reads its part; one writes what all of them read; the sources of a killed one are read again."""
+    sources = [f"s{number:03}" for number in range(200)]
+    with campus(tmp_path, make_office, own_cluster) as made:
+        for source in sources:
+            made.write(source, {})
+        made.start("a", "b", "c")
+        until(lambda: shares(made) == [66, 67, 67], "they share the sources")
+        read = read_by(made, sources)
+        for name, own in read.items():
+            made.write(own[0], meeting(f"of {name}"))
+        until(made.at_rest, "what each of them read is booked")
+        made.require_good()
+        writer = made.writer()
+        assert {letter.daemon for letter in made.api.letters} == {writer}
+        until(partial(says, made.members[writer], "of 200 sources"), "it says so")
+        lost = next(name for name in read if name != writer)
+        made.members[lost].kill()
+        until(lambda: shares(made) == [100, 100], "the others share its sources")
+        made.write(read[lost][1], meeting("after all"))
+        made.write(read[lost][0], meeting(f"of {lost}") | meeting("moreover"))
+        until(made.at_rest, "they are read again")
+        made.require_good()
+        assert made.writer() == writer
