@@ -26,15 +26,17 @@ from syncd.config import (
 )
 from syncd.core.changes import Mode, OnCancel, OnChange
 from syncd.core.feed import Body, Snapshot
+from syncd.core.leases import writer_lease
 from syncd.core.mapper import MappingRules, SourceRules
 from syncd.core.rooms import RoomRule
 from syncd.core.settings import Settings
 from syncd.errors import ApiUnusable
 from syncd.ics import Locale, ParserPool
-from syncd.intake import CalendarSource, Elsewhere, Fetched, Prepare
-from syncd.intake.intake import program
+from syncd.intake import CalendarSource, Elsewhere, Fetched, Prepare, program
 from syncd.ledger import Ledger, LedgerAddress
+from syncd.ledger.clock import LedgerClock
 from syncd.ledger.facts import PathWord, path_of
+from syncd.ledger.holding import hold_writer, since_boot
 from syncd.ledger.index_versions import basis_of
 from syncd.ledger.measurements import (
     CounterName,
@@ -64,6 +66,10 @@ from syncd.tuya.requests import RequestMade
 
 if TYPE_CHECKING:
     from syncd.sources.http.fetcher import Fetcher
+
+
+Trusted = Callable[[], bool]
+"""Tells whether anything may be sent to the API now."""
 
 
 class NoProgress:
@@ -144,12 +150,14 @@ def service(
     """Open the ledger and build all parts on it; close them at the end of the context.
 
     `prepare` is as for `assemble`.
-    `owner` takes the state for itself (raises `LedgerLocked`); without it nothing may be written.
+    `owner` takes the state for itself (raises `LedgerLocked`); without it nothing may be written, and nothing
+    but questions may be sent.
     """
     stopping = stopping or Stop()
     patience = LedgerPatience(_SHORT_WAIT_S, stopping)
     with (
         open_ledger(config, owner=owner, patience=patience) as ledger,
+        _writer(config, ledger, owner=owner) as trusted,
         ParserPool() as pool,
     ):
         stopping.tells(ledger.under_way.stops)
@@ -163,11 +171,35 @@ def service(
             progress=progress,
             prepare=prepare,
             pool=pool,
+            clock=_clock_of(config, ledger) if owner else utc_now,
+            trusted=trusted,
         )
         try:
             yield parts
         finally:
             parts.api.close()
+
+
+@contextmanager
+def _writer(config: Config, ledger: Ledger, *, owner: bool) -> Iterator[Trusted]:
+    """Be the one that writes on a ledger while the context lasts, if it is to be owned; raise `LedgerLocked`."""
+    if not owner:
+        yield _always
+        return
+    with hold_writer(ledger, config.api.client_id) as trusted:
+        yield trusted
+
+
+def _always() -> bool:
+    return True
+
+
+def _clock_of(config: Config, ledger: Ledger) -> Callable[[], datetime]:
+    """Return the clock that what is written into a ledger goes by: of a shared one its own."""
+    if not ledger.is_shared:
+        return utc_now
+    store = ledger.lease_store(writer_lease(config.api.client_id))
+    return LedgerClock(store.look().now, since_boot).now
 
 
 def assemble(
@@ -183,6 +215,8 @@ def assemble(
     elsewhere: Elsewhere | None = None,
     alive: Callable[[], object] = lambda: None,
     others_wait: Callable[[], bool] = lambda: False,
+    clock: Callable[[], datetime] | None = None,
+    trusted: Trusted | None = None,
 ) -> Service:
     """Build the parts of a configuration on an open ledger; whoever asks for them closes `api`.
 
@@ -192,9 +226,12 @@ def assemble(
     `elsewhere` reads large sources in another thread; without it they are read when it is their turn.
     `others_wait` is asked while costly events are read whether to leave the rest of them to the next cycle.
     `alive` is called at each step of the work: before a source is read, and at each API call.
+    `clock` gives the present, without it that of this machine does. `trusted` is asked before anything is sent to
+    the API whether it may be; without it everything may.
     """
     if owner:
         ledger.basis = reading_basis(config)
+    clock = clock or utc_now
     subscriptions = Subscriptions(
         {
             source.name: subscription(source, config)
@@ -203,13 +240,20 @@ def assemble(
         },
         fetcher=partial(_fetcher, stopping),
         store=ledger.sources if owner else _ReadOnlyFeeds(ledger),
-        clock=utc_now,
+        clock=clock,
     )
 
     def fetch_now(names: Collection[str], force: bool) -> None:
         subscriptions.fetch(subscriptions.requests(names, force=force))
 
-    api = _api(config, ledger, metered=owner, alive=alive)
+    api = _api(
+        config,
+        ledger,
+        metered=owner,
+        alive=alive,
+        clock=clock,
+        trusted=trusted or _always,
+    )
     reconciler = Reconciler(
         sources=[
             _source(config, ledger, source, subscriptions, alive, owner=owner)
@@ -218,7 +262,7 @@ def assemble(
         api=api,
         ledger=ledger,
         settings=_settings(config),
-        clock=utc_now,
+        clock=clock,
         stopping=stopping,
         gives_way=gives_way,
         progress=progress or NoProgress(),
@@ -372,14 +416,20 @@ def api_client(config: Config) -> TuyaApi:
 
 
 def _api(
-    config: Config, ledger: Ledger, *, metered: bool, alive: Callable[[], object]
+    config: Config,
+    ledger: Ledger,
+    *,
+    metered: bool,
+    alive: Callable[[], object],
+    clock: Callable[[], datetime],
+    trusted: Trusted,
 ) -> TuyaApi:
     settings = config.api
 
     def count_call(method: str) -> None:
         alive()
         within = settings.monthly_calls or None
-        if metered and not ledger.calls.count(method, utc_now(), within):
+        if metered and not ledger.calls.count(method, clock(), within):
             raise ApiUnusable(USED_UP)
 
     def observe(request: RequestMade) -> None:
@@ -389,7 +439,7 @@ def _api(
     def budget_left() -> int | None:
         if settings.monthly_calls == 0:
             return None
-        made = ledger.calls.in_month(utc_now())
+        made = ledger.calls.in_month(clock())
         return max(0, settings.monthly_calls - made)
 
     api = TuyaApi(
@@ -401,6 +451,7 @@ def _api(
         count_call=count_call,
         budget_left=budget_left,
         observe=observe,
+        trusted=trusted,
     )
     return api
 

@@ -14,6 +14,7 @@ SyncdError
 │   └─ OutcomeUnknown           may have happened: settle, never repeat blindly
 ├─ Unanswered                   a question got no usable answer: what needs it waits, all else goes on
 ├─ ApiUnusable                  token, authorisation, subscription, quota: stop calling, say what to do
+│   └─ ApiUnreachable           no answer came: from another machine it may be reached
 ├─ ClockWrong                   this machine's clock is far off: write nothing until it is set; exit 1
 └─ LedgerError                  the ledger cannot be trusted: stop
     ├─ LedgerLocked             another instance owns it: exit 75
@@ -142,6 +143,10 @@ class ApiUnusable(SyncdError):
     def __init__(self, message: str, code: int | None = None) -> None:
         self.code = code
         super().__init__(message)
+
+
+class ApiUnreachable(ApiUnusable):
+    """The API gave no answer, which may be a matter of the network of this machine."""
 
 
 class ClockWrong(SyncdError):

@@ -17,7 +17,7 @@ from typing import Self
 from syncd.apply.tasks import Task, TaskGroup
 from syncd.core.changes import Cancel, Write
 from syncd.core.reservation import ReservationSpec
-from syncd.errors import ApiUnusable, ReservationError
+from syncd.errors import ApiUnreachable, ApiUnusable, ReservationError
 
 _MAX_LOST = 3  # answers in a row before the API counts as unusable
 _LONGEST_PAUSE_S = 0.5  # between two looks whether to end
@@ -89,7 +89,7 @@ class Dispatcher:
         self._lost_in_a_row = 0
 
     def answer_lost(self, attempt: int) -> None:
-        """Note that the answer to an attempt was lost; raise `ApiUnusable` at the third in a row.
+        """Note that the answer to an attempt was lost; raise `ApiUnreachable` at the third in a row.
 
         What is lost side by side has one cause, so it counts once.
         """
@@ -97,7 +97,7 @@ class Dispatcher:
             self._lost_in_a_row += 1
             self._lost_until = self._attempts
         if self._lost_in_a_row >= _MAX_LOST:
-            raise ApiUnusable(
+            raise ApiUnreachable(
                 f"The API gave no clear answer {_MAX_LOST} times in a row; what was sent is looked up "
                 "in the next cycle, nothing is sent twice."
             ) from None

@@ -13,7 +13,14 @@ from syncd.core.booking import Booking
 from syncd.core.cause import IN_TUYA
 from syncd.core.mark import Mark
 from syncd.core.reservation import ReservationSpec
-from syncd.errors import ApiUnusable, NotDone, NotExecuted, OutcomeUnknown, Refused
+from syncd.errors import (
+    ApiUnreachable,
+    ApiUnusable,
+    NotDone,
+    NotExecuted,
+    OutcomeUnknown,
+    Refused,
+)
 
 
 class Modifier:
@@ -59,7 +66,9 @@ class Modifier:
             raise
         except (NotExecuted, ApiUnusable) as error:
             self._records.record(back, "not sent")
-            raise ApiUnusable(str(error)) from None
+            if isinstance(error, ApiUnusable):
+                raise
+            raise ApiUnreachable(str(error)) from None
 
     def move(self, booking: Booking, spec: ReservationSpec, what: str) -> Booking:
         """Give a reservation other content on the way of a larger change, while nothing else is under way.

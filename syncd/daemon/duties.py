@@ -11,7 +11,6 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from syncd.assembly import utc_now
 from syncd.core.backoff import backed_off
 from syncd.daemon.schedule import CLOCK_WAS_SET_S, clock_offset_s
 
@@ -34,7 +33,8 @@ class OrderStore(Protocol):
 class ApiRest:
     """The time for which the API is left alone, because it could not be used."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        self._clock = clock
         self._failures = 0  # in a row
         self.until: datetime | None = None
 
@@ -46,7 +46,7 @@ class ApiRest:
             return
         self._failures += 1
         rest = backed_off(_FIRST_REST, self._failures, _LONGEST_REST)
-        self.until = utc_now() + rest
+        self.until = self._clock() + rest
 
     def end(self) -> None:
         """Let the API be used at once."""
@@ -57,21 +57,25 @@ class ApiRest:
         """Return whether the API is left alone now."""
         if self.until is None:
             return False
-        return utc_now() < self.until
+        return self._clock() < self.until
 
 
 class Duties:
     """What the last cycle took into account, and whether another one is due since.
 
-    `due_at` is when the next one is due by the clock, as the last one said.
+    `due_at` is when the next one is due by `clock`, as the last one said.
     `clock_offset_s` tells how far that clock is ahead of a steady one.
     """
 
     def __init__(
-        self, people: OrderStore, clock_offset_s: Callable[[], float] = clock_offset_s
+        self,
+        people: OrderStore,
+        clock: Callable[[], datetime],
+        clock_offset_s: Callable[[], float] = clock_offset_s,
     ) -> None:
-        self.api_rest = ApiRest()
+        self.api_rest = ApiRest(clock)
         self.due_at: datetime | None = None
+        self._clock = clock
         self._people = people
         self._orders: object = None  # those that the last cycle knew
         self._read: object = (
@@ -102,7 +106,7 @@ class Duties:
         due = self._next()
         if due is None:
             return LOOK_EVERY_S
-        pause_s = (due - utc_now()).total_seconds()
+        pause_s = (due - self._clock()).total_seconds()
         return min(max(pause_s, 0.0), LOOK_EVERY_S)
 
     def _next(self) -> datetime | None:
@@ -111,7 +115,7 @@ class Duties:
 
     def _is_time(self) -> bool:
         due = self._next()
-        return due is not None and due <= utc_now()
+        return due is not None and due <= self._clock()
 
     def _was_clock_set(self) -> bool:
         set_by_s = self._offset_of_now_s() - self._clock_offset_s

@@ -5,19 +5,22 @@ from __future__ import annotations
 import math
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 
 import structlog
 
 from syncd import log as logs
 from syncd.assembly import address_of, open_ledger
-from syncd.config import load
+from syncd.config import Config, load
+from syncd.core.leases import Timing
 from syncd.daemon.allocator import share_heaps
 from syncd.daemon.heartbeat import Heartbeat
 from syncd.daemon.loop import USUAL, Daemon, Periods
+from syncd.daemon.membership import USUAL_TIMING, Members
 from syncd.daemon.systemd import Notifier
-from syncd.errors import LedgerBusy, LedgerError, LedgerUnfit
+from syncd.errors import LedgerBusy, LedgerError
+from syncd.ledger import Ledger
 from syncd.ledger.patience import LedgerPatience
 from syncd.notices.service import tell_unusable
 
@@ -29,58 +32,78 @@ _START_S = 90.0  # a ledger of years may take as long to be converted
 _LOCK_TOLD_AFTER_S = 300.0
 
 
-def run_daemon(path: Path, periods: Periods = USUAL) -> None:
-    """Run the daemon until SIGTERM or SIGINT; raise `ConfigError` or `LedgerError` when it cannot begin."""
+def run_daemon(
+    path: Path, periods: Periods = USUAL, timing: Timing = USUAL_TIMING
+) -> None:
+    """Run the daemon until SIGTERM or SIGINT; raise `ConfigError` or `LedgerError` when it cannot begin.
+
+    On a shared ledger it is one of several, whose leases go by `timing`.
+    """
     share_heaps()
     notifier = Notifier.from_environment()
     notifier.extend_timeout(_START_S)
     config = load(path)
     logs.configure(config.log.format, config.log.level)
-    if address_of(config).is_shared:
-        raise LedgerUnfit(
-            "A daemon works on a SQLite file only (state.url): on PostgreSQL let a timer start `syncd once`; "
-            "several daemons on one ledger come with a later version."
-        )
     wait = _LedgerWait(notifier)
     with ExitStack() as stack:
-        patience = LedgerPatience(_LONGEST_LOCK_S, wait.stopping, wait.alive)
+        on: Ledger | Members
+        if address_of(config).is_shared:
+            on = Members(path, lambda: notifier.lived_at_s, timing)
+        else:
+            on = stack.enter_context(_owned(config, wait))
+        daemon = Daemon(path, config, on, notifier, periods)
         try:
-            opened = open_ledger(
-                config, owner=True, patience=patience, converts_aside=True
-            )
+            stack.enter_context(daemon.running())
         except LedgerError as error:
             tell_unusable(config, error)
             raise
-        ledger = stack.enter_context(opened)
-        daemon = Daemon(path, config, ledger, notifier, periods)
-        stack.enter_context(daemon.running())
         wait.daemon = daemon
-        notifier.ready(daemon.status)
+        daemon.tell_ready()
         log.info("ready", sources=len(config.sources), mode=config.mode)
-        heartbeat = Heartbeat(
-            ledger.operation, path, lambda: notifier.lived_at_s, periods.beats
-        )
-        try:
-            with heartbeat, notifier.between_steps():
-                daemon.work()
-        except LedgerBusy as error:
-            if not daemon.is_stopping:
-                notifier.status(str(error))
-                daemon.notices.tell_unusable(error)
-                raise
-            log.warning(
-                "stopped while another program kept the ledger locked; the next start looks further"
+        if isinstance(on, Ledger):
+            heartbeat = Heartbeat(
+                on.operation, path, lambda: notifier.lived_at_s, periods.beats
             )
-        except LedgerError as error:
+            _work(daemon, notifier, heartbeat)
+        else:
+            _work(daemon, notifier, nullcontext())
+
+
+def _owned(config: Config, wait: _LedgerWait) -> Ledger:
+    """Return the ledger in a file, as its owner; raise `LedgerError`, which is told."""
+    patience = LedgerPatience(_LONGEST_LOCK_S, wait.stopping, wait.alive)
+    try:
+        return open_ledger(config, owner=True, patience=patience, converts_aside=True)
+    except LedgerError as error:
+        tell_unusable(config, error)
+        raise
+
+
+def _work(
+    daemon: Daemon, notifier: Notifier, heartbeat: AbstractContextManager[object]
+) -> None:
+    """Let a daemon work until it is told to stop; raise `LedgerError`, which is told."""
+    try:
+        with heartbeat, notifier.between_steps():
+            daemon.work()
+    except LedgerBusy as error:
+        if not daemon.is_stopping:
             notifier.status(str(error))
-            daemon.notices.tell_unusable(error)
+            daemon.tell_unusable(error)
             raise
-        except KeyboardInterrupt:
-            log.warning(
-                "stopped in the middle of a call; its outcome is looked up at the next start"
-            )
-        finally:
-            notifier.stopping()
+        log.warning(
+            "stopped while another program kept the ledger locked; the next start looks further"
+        )
+    except LedgerError as error:
+        notifier.status(str(error))
+        daemon.tell_unusable(error)
+        raise
+    except KeyboardInterrupt:
+        log.warning(
+            "stopped in the middle of a call; its outcome is looked up at the next start"
+        )
+    finally:
+        notifier.stopping()
 
 
 class _LedgerWait:
@@ -113,4 +136,4 @@ class _LedgerWait:
         waited_s = time.monotonic() - self._since_s
         if status and waited_s > _LOCK_TOLD_AFTER_S and self.daemon is not None:
             self._since_s = math.inf
-            self.daemon.notices.note_waiting(status)
+            self.daemon.note_waiting(status)

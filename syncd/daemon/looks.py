@@ -7,11 +7,11 @@ transaction a minute, and a kill loses a minute of it.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from syncd.assembly import Service, utc_now
+from syncd.assembly import Service
 from syncd.daemon.schedule import Scheduler
 from syncd.ledger.measurements import CounterName, Measurements
 from syncd.ledger.sources import UnchangedLook
@@ -27,9 +27,14 @@ class UnchangedLooks:
     """The looks that are not in the ledger yet; those of `every` are written together."""
 
     def __init__(
-        self, store: LookStore, measurements: Measurements, every: timedelta
+        self,
+        store: LookStore,
+        measurements: Measurements,
+        every: timedelta,
+        clock: Callable[[], datetime],
     ) -> None:
         self._store = store
+        self._clock = clock
         self._measurements = measurements
         self._every_s = every.total_seconds()
         self._at: dict[str, datetime] = {}  # by source
@@ -40,7 +45,7 @@ class UnchangedLooks:
         unchanged = parts.subscriptions.unchanged(arrived)
         known = frozenset(filter(parts.reconciler.knows, unchanged))
         parts.subscriptions.pass_over(known)
-        self._at.update(dict.fromkeys(known, utc_now()))
+        self._at.update(dict.fromkeys(known, self._clock()))
         for name in known:
             self._measurements.add(CounterName.SOURCE_READINGS, name, "unchanged")
         return known

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,42 +22,38 @@ import structlog
 
 from syncd import early
 from syncd import log as logs
-from syncd.assembly import (
-    Service,
-    Stop,
-    assemble,
-    keep_configuration,
-    utc_now,
-)
-from syncd.config import Config
+from syncd.assembly import Service, Stop, api_client
+from syncd.config import Config, Source
 from syncd.core.amounts import some
 from syncd.daemon.allocator import give_back_memory
 from syncd.daemon.background import BackgroundReads
 from syncd.daemon.configuration import ConfigurationFile
-from syncd.daemon.duties import Duties
-from syncd.daemon.looks import UnchangedLooks
+from syncd.daemon.engagement import Engagement
+from syncd.daemon.membership import Members
 from syncd.daemon.page import ServedPage
-from syncd.daemon.refreshes import Refreshes
-from syncd.daemon.schedule import Entry, Scheduler, Wakes
-from syncd.daemon.status_line import status_line
+from syncd.daemon.schedule import (
+    CONFIGURATION,
+    EVERYTHING,
+    STOP,
+    Entry,
+    Scheduler,
+    Wakes,
+)
 from syncd.daemon.sums import Sums
+from syncd.daemon.surroundings import Surroundings
 from syncd.daemon.systemd import Notifier
 from syncd.daemon.watcher import Watcher
-from syncd.daemon.writing_turn import WritingTurn
+from syncd.daemon.work import Work
 from syncd.errors import ConfigError, LedgerError
 from syncd.ics import ParserPool
 from syncd.ledger import Ledger
-from syncd.ledger.operation import BEAT_EVERY, note_next_try
-from syncd.notices.service import NoticeService
+from syncd.ledger.operation import BEAT_EVERY
+from syncd.notices.service import tell_unusable
 
 log = structlog.get_logger(__name__)
 
-# Names of wakes that are no sources; no source can be called so.
-_CONFIGURATION = "\0configuration"
-_EVERYTHING = "\0everything"
-_STOP = "\0stop"
-
 _LAST_CALLS_S = 5.0  # before the call under way is interrupted too
+_LOOK_EVERY_S = 1.0  # at the time, while there is no ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,47 +69,50 @@ USUAL = Periods()
 
 
 class Daemon:
-    """One running daemon on an open ledger."""
+    """One running daemon `on` the ledger that it owns, or as one of the members of a shared one.
+
+    A member that cannot use the ledger goes on without work, and joins the others again as soon as it can.
+    """
 
     def __init__(
         self,
         path: Path,
         config: Config,
-        ledger: Ledger,
+        on: Ledger | Members,
         notifier: Notifier,
         periods: Periods = USUAL,
     ) -> None:
         self._file = ConfigurationFile(path)
-        self._ledger = ledger
+        self._on = on
+        self._engagement: Engagement | None = None  # from when it runs
         self._notifier = notifier
+        self._periods = periods
         self._wakes = Wakes()
         # Whose `put` a signal handler may call.
         self._wished: SimpleQueue[None] = SimpleQueue()
         self._ended = threading.Event()
-        self._stop = Stop(self._told_to_stop, ledger.under_way.stops)
-        self._parsers = ParserPool()
+        self._stop = Stop(self._told_to_stop)
         self._background = BackgroundReads(self._wakes)
         self._config = config
-        self._parts: Service = self._assembled(config)
-        self._names: frozenset[str] = frozenset()  # of the sources
-        # Sources to read in the next cycle, when the API can be used.
-        self._owed: set[str] = set()
-        self._to_reload = False
-        self._turn = WritingTurn()
-        self._duties = Duties(ledger.people)
-        self._refreshes = Refreshes(ledger.people)
-        self._looks = UnchangedLooks(ledger.sources, ledger.measurements, periods.looks)
-        self._sums = Sums(periods.sums)
         self._page = ServedPage(config, notifier, self._tell_status)
-        self.notices = NoticeService(ledger, config, utc_now)
         self._status = "starting"
+        self._told = ""  # to systemd
 
     @property
     def status(self) -> str:
         """Return what `systemctl status` shows."""
-        if self._page.complaint:
-            return f"{self._status}; {self._page.complaint}"
-        return self._status
+        said = "; ".join(filter(None, (self._status, self._page.complaint)))
+        return self._engagement.told(said) if self._engagement is not None else said
+
+    @property
+    def _engaged(self) -> Engagement:
+        assert self._engagement is not None  # it runs
+        return self._engagement
+
+    @property
+    def _work(self) -> Work | None:
+        """Return what it works with, None while there is no ledger."""
+        return self._engagement.work if self._engagement is not None else None
 
     @property
     def is_stopping(self) -> bool:
@@ -126,203 +125,129 @@ class Daemon:
         wake = self._wakes.wake
 
         def read_everything() -> None:
-            wake(_EVERYTHING, "signal")
+            wake(EVERYTHING, "signal")
 
         def reload() -> None:
-            wake(_CONFIGURATION, "signal")
+            wake(CONFIGURATION, "signal")
 
         with (
-            Watcher(lambda name: wake(name, "file")) as watcher,
-            Scheduler(lambda name: wake(name, "schedule")) as scheduler,
+            Watcher(lambda name: wake(name, "file")) as self._watcher,
+            Scheduler(lambda name: wake(name, "schedule")) as self._scheduler,
             self._background,
-            self._parsers,
+            ParserPool() as parsers,
             self._stop.on_signals(),
             _handled(signal.SIGHUP, reload),
             _handled(signal.SIGUSR1, read_everything),
             self._page,
         ):
-            self._watcher = watcher
-            self._scheduler = scheduler
+            around = Surroundings(
+                stop=self._stop,
+                notifier=self._notifier,
+                wakes=self._wakes,
+                scheduler=self._scheduler,
+                background=self._background,
+                parsers=parsers,
+                sums=Sums(self._periods.sums),
+                looks_every=self._periods.looks,
+            )
+            engagement = Engagement(self._on, around, self._follow_work)
+            self._engagement = engagement
             thread = threading.Thread(target=self._end_calls, name="stop", daemon=True)
             thread.start()
-            keep_configuration(self._config, self._ledger)
             try:
-                self._follow(self._config)
+                engagement.begin(self._config)
+                if isinstance(self._on, Members):
+                    self._status = ""  # what it is among them says more
                 if early.reload_wished:
                     reload()
                 yield self
             finally:
                 self._stop.wished = True  # what is being fetched ends soon
                 self._ended.set()
-                self._parts.api.close()
-                self.notices.close()
+                engagement.end()
 
     def work(self) -> None:
         """Run cycles and reloads as they become due, until the daemon is told to stop."""
         while not self._stop():
-            self._step()
-        self._looks.write(self._scheduler)
+            self._notifier.alive()
+            try:
+                self._step()
+            except LedgerError as error:
+                self._engaged.lose(error)
+                self._say("")
+        if self._work is not None:
+            self._work.leave()
+
+    def tell_ready(self) -> None:
+        """Tell that the start, or a reload, is over."""
+        self._told = self.status
+        self._notifier.ready(self._told)
+
+    def tell_unusable(self, error: LedgerError) -> None:
+        """Tell at once that the ledger cannot be used, as the last thing that is done."""
+        tell_unusable(self._config, error)
+
+    def note_waiting(self, sentence: str) -> None:
+        """Tell that the ledger cannot be used for long, in a thread of its own."""
+        if self._work is not None:
+            self._work.note_waiting(sentence)
 
     def _step(self) -> None:
         """Wait until something may be due, and do what is."""
-        self._notifier.alive()
-        self._take_wakes(self._pause_s())
+        if self._work is None:
+            self._wait_for_ledger()
+            return
+        self._work.take_wakes(self._work.pause_s())
         if self._stop():
             return
-        self._hear_refreshes()
-        self._looks.write_when_due(self._scheduler)
-        self._sums.tell_when_due()
-        self.notices.step(self._file.problems)
-        if self._to_reload or self._is_mended():
-            self._to_reload = False
-            self._reload()
-        is_due = bool(self._owed) or self._duties.is_any_due()
-        if is_due and not self._duties.api_rest.is_going_on:
-            names = self._owed
-            self._owed = set()
-            self._cycle(names)
-
-    def _take_wakes(self, pause_s: float) -> None:
-        """Wait so long for wakes, ask the feeds among them, and note what is to be done about the others."""
-        due = self._wakes.wait(pause_s)
-        self._to_reload |= _CONFIGURATION in due
-        names = self._names
-        if _EVERYTHING not in due:
-            names = names.intersection(due)
-        subscriptions = self._parts.subscriptions
-        arrived = self._background.arrived(subscriptions)
-        self._background.fetch(subscriptions, names - arrived)
-        self._owed |= {name for name in names if name not in subscriptions}
-        self._owed |= arrived - self._pass_over(arrived)
-        if _EVERYTHING in due:
-            self._duties.api_rest.end()
-
-    def _hear_refreshes(self) -> None:
-        """Note the sources that a person wants to be read now, and ask the feeds among them.
-
-        Whoever forces it ends what a feed is left alone for; that a source is no longer there is no matter.
-        """
-        wishes = [wish for wish in self._refreshes.take() if wish.source in self._names]
-        if not wishes:
+        work = self._engaged.step(self._config)
+        if work is None:
             return
-        subscriptions = self._parts.subscriptions
-        log.info("a person asked for a reading", sources=len(wishes))
-        for wish in wishes:
-            if wish.source not in subscriptions:
-                self._owed.add(wish.source)
-                continue
-            if wish.forced:
-                self._scheduler.postpone(wish.source, utc_now())
-            self._background.fetch(subscriptions, [wish.source], force=wish.forced)
-        self._duties.api_rest.end()
+        work.look_around(self._file.problems)
+        if work.to_reload or self._is_mended():
+            work.to_reload = False
+            self._reload()
+        came = work.do_what_is_due()
+        if came is not None:
+            complaints = filter(None, (self._file.complaint, self._watcher.complaint))
+            self._say("; ".join([came, *complaints]))
+            give_back_memory()
+        elif self._told != self.status:
+            self._tell_status()
 
-    def _pass_over(self, arrived: frozenset[str]) -> frozenset[str]:
-        """Return the feeds for which no cycle is run, because their answers say nothing new."""
-        # What other answers of theirs said is still to be taken.
-        waiting = self._owed.union(self._parts.reconciler.put_off)
-        unchanged = self._looks.take(self._parts, arrived - waiting)
-        self._sums.add_unchanged(len(unchanged))
-        for name in unchanged:
-            self._postpone_feed(name)
-        if unchanged:
-            self.notices.note_nothing_new()
-        return unchanged
-
-    def _gives_way(self) -> bool:
-        """Return whether a cycle leaves what it has not yet written to the next one, because others wait.
-
-        Where all that waits is read for the first time it may write for longer: what a cycle costs beside
-        writing then counts for more sources.
-        """
-        self._take_wakes(0)
-        is_over = self._turn.is_over(urgent=self._is_urgent())
-        return self._has_work() and is_over
-
-    def _is_urgent(self) -> bool:
-        """Return whether a reload waits, or a source that was read before and may have been edited."""
-        return self._to_reload or any(map(self._parts.reconciler.was_read, self._owed))
-
-    def _others_wait(self) -> bool:
-        """Return whether something is due beside what is being read."""
-        self._take_wakes(0)
-        return self._has_work() or self._stop()
-
-    def _has_work(self) -> bool:
-        """Return whether a reload or a source waits for the work loop."""
-        return self._to_reload or bool(self._owed)
+    def _wait_for_ledger(self) -> None:
+        """Wait for wakes while there is no ledger to work on, and join the others once it is time."""
+        engagement = self._engaged
+        due = self._wakes.wait(min(engagement.pause_s, _LOOK_EVERY_S))
+        if self._stop():
+            return
+        if CONFIGURATION in due or self._is_mended():
+            self._reload()
+        engagement.wait(self._config)
+        if self._told != self.status:
+            self._tell_status()
 
     def _told_to_stop(self) -> None:
-        self._wakes.wake(_STOP, "signal")
+        self._wakes.wake(STOP, "signal")
         self._wished.put(None)
+        if self._work is not None:
+            self._work.note_stop()
 
     def _end_calls(self) -> None:
         """Close the API some time after the wish to stop: a cycle that ends has some calls to make."""
         self._wished.get()
-        if not self._ended.wait(_LAST_CALLS_S):
-            self._parts.api.close()
-
-    # Cycles
-
-    def _cycle(self, names: Collection[str]) -> None:
-        self._duties.begin_cycle()
-        self._looks.drop(names)
-        self._turn.begin()
-        report = self._parts.reconciler.cycle(names)
-        self._owed |= set(self._parts.reconciler.put_off)
-        summary = status_line(report)
-        self._sums.add_cycle(report)
-        self.notices.note_cycle(report)
-        self._duties.api_rest.note(failed=bool(report.error))
-        note_next_try(self._ledger.facts, self._duties.api_rest.until)
-        self._duties.due_at = self._parts.reconciler.due_at
-        for name in names:
-            self._postpone_feed(name)
-        next_runs = {name: self._scheduler.next_run(name) for name in names}
-        self._ledger.sources.record_next_runs(next_runs)
-        for complaint in (self._file.complaint, self._watcher.complaint):
-            if complaint:
-                summary += f"; {complaint}"
-        self._say(summary)
-        give_back_memory()
-
-    def _postpone_feed(self, name: str) -> None:
-        """Postpone a feed that failed, or that says how often it changes."""
-        subscriptions = self._parts.subscriptions
-        if name not in subscriptions:
-            return
-        until = subscriptions.waits_until(name)
-        if until is not None:
-            self._scheduler.postpone(name, until)
-            return
-        floor = self._parts.reconciler.refresh_after(name)
-        if floor is not None:
-            self._scheduler.leave_out(name, utc_now() + floor)
-
-    def _pause_s(self) -> float:
-        """Return how long to sleep without wakes: until something is due, or the next sign of life."""
-        if self._to_reload:
-            return 0.0
-        if self._owed and not self._duties.api_rest.is_going_on:
-            return 0.0
-        return self._duties.pause_s()
+        work = self._work
+        if not self._ended.wait(_LAST_CALLS_S) and work is not None:
+            work.parts.api.close()
 
     # Configuration
 
-    def _assembled(self, config: Config) -> Service:
-        return assemble(
-            config,
-            self._ledger,
-            owner=True,
-            # What is being fetched for a former configuration ends too.
-            stopping=lambda: self._stop() or self._config is not config,
-            progress=self._notifier,
-            gives_way=self._gives_way,
-            prepare=lambda _names, _force: None,
-            elsewhere=self._background.read,
-            pool=self._parsers,
-            alive=self._notifier.alive,
-            others_wait=self._others_wait,
-        )
+    def _assembled(self, config: Config) -> Service | None:
+        """Return the parts of a configuration, None while there is no ledger; raise `ConfigError`."""
+        if self._work is not None:
+            return self._work.assembled(config)
+        api_client(config).close()  # what it says of the API is judged there
+        return None
 
     def _reload(self) -> None:
         """Take over the configuration as it is now, whole or not at all."""
@@ -349,32 +274,33 @@ class Daemon:
         else:
             self._file.accept(before, config)
             self._say("configuration taken over")
+            self._engaged.note_taken_over(config)
         finally:
-            self._notifier.ready(self.status)
+            self.tell_ready()
 
-    def _take_over(self, config: Config, parts: Service) -> None:
+    def _take_over(self, config: Config, parts: Service | None) -> None:
         """Swap a configuration and its parts in; if that fails, the former ones are back before it raises."""
         former_config = self._config
-        former_parts = self._parts
-        self._config = config
-        self._parts = parts
-        self._background.forget()
-        self._owed = set()
+        former_parts = self._swap(config, parts)
         try:
             self._follow(config)
             logs.configure(config.log.format, config.log.level)
         except BaseException:
-            self._config = former_config
-            self._parts = former_parts
+            self._swap(former_config, former_parts)
             self._follow(former_config)
-            parts.api.close()
+            _close(parts)
             raise
-        former_parts.api.close()
-        keep_configuration(config, self._ledger)
+        _close(former_parts)
+        if self._work is not None:
+            self._work.note_taken_over()
         self._page.follow(config)
-        self.notices.take_over(config)
-        self._duties.api_rest.end()
-        self._duties.due_at = None
+
+    def _swap(self, config: Config, parts: Service | None) -> Service | None:
+        """Go on with another configuration and its parts, and return the former parts."""
+        self._config = config
+        if self._work is None or parts is None:
+            return None
+        return self._work.swap(parts)
 
     def _refuse(self, why: str, problems: Iterable[str]) -> None:
         """Go on with the last good configuration, and say so until it is replaced."""
@@ -388,46 +314,53 @@ class Daemon:
             return False
         try:
             config = self._file.load_beside(self._config)
-            self._assembled(config).api.close()
+            _close(self._assembled(config))
         except Exception:  # the same as in `_reload`, where it was said
             return False
         return True
 
-    def _follow(self, config: Config) -> None:
-        """Watch and schedule what the configuration names, forget what it no longer names, read it all."""
+    def _follow_work(self, anew: bool) -> None:
+        """Watch and schedule what is read here by now."""
+        self._follow(self._config, anew=anew)
+
+    def _follow(self, config: Config, *, anew: bool = True) -> None:
+        """Watch and schedule what is read here of what the configuration names, and forget what it does not.
+
+        All of it is read once, or what was not read here before unless it begins `anew`.
+        """
         names = frozenset(source.name for source in config.sources)
-        self._names = names
-        targets = {_CONFIGURATION: self._file.watched_paths(config)}
-        self._watcher.watch(targets | _paths(config))
-        self._scheduler.plan(_entries(config))
-        for name in names:
-            self._postpone_feed(name)
-        known = set(self._ledger.sources.all())
-        for gone in known.difference(names):
-            self._ledger.sources.forget(gone)
-        self._wakes.wake(_EVERYTHING, "start")
+        if self._work is None:
+            names = frozenset()
+        elif self._work.sources is not None:
+            names &= self._work.sources
+        targets = {CONFIGURATION: self._file.watched_paths(config)}
+        self._watcher.watch(targets | _paths(config, names))
+        self._scheduler.plan(_entries(config, names))
+        if self._work is not None:
+            self._work.follow(names, anew=anew)
 
     def _say(self, status: str) -> None:
         self._status = status
         self._tell_status()
 
     def _tell_status(self) -> None:
-        self._notifier.status(self.status)
+        self._told = self.status
+        self._notifier.status(self._told)
 
 
-def _paths(config: Config) -> dict[str, list[Path]]:
-    """Return where the files of the sources of a configuration are."""
+def _paths(config: Config, names: Container[str]) -> dict[str, list[Path]]:
+    """Return where the files of the sources with these names are."""
     return {
         source.name: [source.path]
-        for source in config.sources
+        for source in _with_names(config, names)
         if source.path is not None
     }
 
 
-def _entries(config: Config) -> dict[str, Entry]:
-    """Return when each source of a configuration is due."""
+def _entries(config: Config, names: Container[str]) -> dict[str, Entry]:
+    """Return when each of the sources with these names is due."""
     entries: dict[str, Entry] = {}
-    for source in config.sources:
+    for source in _with_names(config, names):
         entries[source.name] = Entry(
             interval=config.interval_of(source),
             cron=source.cron,
@@ -435,6 +368,16 @@ def _entries(config: Config) -> dict[str, Entry]:
             jitter=config.schedule.jitter,
         )
     return entries
+
+
+def _with_names(config: Config, names: Container[str]) -> list[Source]:
+    return [source for source in config.sources if source.name in names]
+
+
+def _close(parts: Service | None) -> None:
+    """Close the API of parts that are not used any more."""
+    if parts is not None:
+        parts.api.close()
 
 
 @contextmanager

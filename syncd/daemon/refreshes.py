@@ -7,6 +7,7 @@ the daemon a signal, and a wish names its sources.
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from typing import Protocol
 
 from syncd.daemon.duties import LOOK_EVERY_S
@@ -16,7 +17,9 @@ from syncd.ledger import Refresh
 class RefreshStore(Protocol):
     """What keeps the wishes; see `syncd.ledger.people`."""
 
-    def take_refreshes(self) -> tuple[Refresh, ...]: ...
+    def take_refreshes(
+        self, sources: Collection[str] | None = None
+    ) -> tuple[Refresh, ...]: ...
 
 
 class Refreshes:
@@ -26,10 +29,13 @@ class Refreshes:
         self._store = store
         self._look_again_at_s = 0.0  # on the monotonic clock
 
-    def take(self) -> tuple[Refresh, ...]:
-        """Return the wishes that nobody has heard yet; none when it is too early to look again."""
+    def take(self, sources: Collection[str] | None) -> tuple[Refresh, ...]:
+        """Return the wishes that nobody has heard yet; none when it is too early to look again.
+
+        `sources`: those about these alone; None: all.
+        """
         now_s = time.monotonic()
         if now_s < self._look_again_at_s:
             return ()
         self._look_again_at_s = now_s + LOOK_EVERY_S
-        return self._store.take_refreshes()
+        return self._store.take_refreshes(sources)

@@ -28,6 +28,11 @@ _MICROSECOND = timedelta(microseconds=1)
 _MOST_SLACK = timedelta(seconds=3)
 _LEAST_HEAP = 64
 
+# Names of wakes that are no sources; no source can be called so.
+CONFIGURATION = "\0configuration"
+EVERYTHING = "\0everything"
+STOP = "\0stop"
+
 CLOCK_WAS_SET_S = 1.0
 """A clock that is only slewed by NTP stays far below this between two looks."""
 

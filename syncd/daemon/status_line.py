@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from syncd.assembly import utc_now
+from datetime import datetime
+
 from syncd.reconciler import CONCERNS, CycleReport
 
 _SHOWN_COUNTS = ("waiting", *CONCERNS, "acknowledged")
 
 
-def status_line(report: CycleReport) -> str:
-    """Return the outcome of a cycle that ended just now, in a line."""
+def status_line(report: CycleReport, now: datetime) -> str:
+    """Return the outcome of a cycle that ended now (aware), in a line."""
     counts = report.counts
     written = counts["created"] + counts["updated"]
     booked = counts["unchanged"] + written
@@ -27,4 +28,4 @@ def status_line(report: CycleReport) -> str:
     trouble = report.error or report.clock
     if trouble:
         told.append(trouble)
-    return f"{'; '.join(told)}; last cycle {utc_now():%H:%M:%S} UTC: {report.outcome}"
+    return f"{'; '.join(told)}; last cycle {now:%H:%M:%S} UTC: {report.outcome}"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Iterable
 from datetime import timedelta
 
 import structlog
 
-from syncd.reconciler import DONE, CycleReport
+from syncd.reconciler import DONE, CycleReport, SourceReport
 
 log = structlog.get_logger(__name__)
 
@@ -39,7 +40,11 @@ class Sums:
             self._counts[name] += report.counts[name]
         for method, number in report.calls.items():
             self._counts[f"calls_{method.lower()}"] += number
-        for source in report.sources:
+        self.add_readings(report.sources)
+
+    def add_readings(self, sources: Iterable[SourceReport]) -> None:
+        """Count looks that came to a reading."""
+        for source in sources:
             self._counts["looks"] += 1
             self._counts[_SUMS_OF[source.result]] += 1
 

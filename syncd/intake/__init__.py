@@ -9,7 +9,7 @@ Nothing in here knows the API, or what is booked.
 from syncd.intake.diff import SourceDiff, diff_source
 from syncd.intake.excerpt import SourceExcerpt, excerpt_of, extent
 from syncd.intake.former import Former
-from syncd.intake.intake import Intake, Prepare
+from syncd.intake.intake import Intake, Prepare, program
 from syncd.intake.overlay import Overlay
 from syncd.intake.parsing import Bounded
 from syncd.intake.ports import CalendarSource, Fetched, TrackedSeries
@@ -36,6 +36,7 @@ __all__ = [
     "diff_source",
     "excerpt_of",
     "extent",
+    "program",
     "span_of",
     "unpacked",
 ]

@@ -190,6 +190,15 @@ def tell_unusable(config: Config, error: LedgerError) -> None:
         log.critical("defect of syncd; please report this line", exc_info=defect)
 
 
+def tell_mended(config: Config, ledger: Ledger) -> None:
+    """Leave in the outbox that the ledger can be used again, if the contrary was told; raise `LedgerError`."""
+    if not config.notices.is_anybody_told:
+        return
+    from syncd.notices.last_word import LastWord
+
+    LastWord(config, utc_now).settle(ledger)
+
+
 def tell_once(ledger: Ledger, config: Config, report: CycleReport) -> None:
     """Tell what a single cycle came to, as far as receivers take it within a moment; raise `LedgerError`."""
     if not config.notices.is_anybody_told:

@@ -23,7 +23,7 @@ from syncd.apply.settle import Settler
 from syncd.apply.unread import Unread
 from syncd.core.changes import Mode
 from syncd.core.settings import Settings
-from syncd.errors import ApiUnusable, ClockWrong, ReservationError
+from syncd.errors import ApiUnreachable, ApiUnusable, ClockWrong, ReservationError
 from syncd.ics import ParserPool
 from syncd.intake.intake import PORTION, Intake, Prepare
 from syncd.intake.known import AT_HAND
@@ -219,6 +219,7 @@ class Reconciler:
         decided: Decided | None = None
         error: str | None = None
         clock_wrong = False
+        unreachable = False
         try:
             decided = self._settle_and_write(batch, applier, compare=compares)
             self._upkeep.remove_attachments(decided.plan)
@@ -229,6 +230,7 @@ class Reconciler:
             self._unwritten.give_up()
             error = str(ended)
             clock_wrong = isinstance(ended, ClockWrong)
+            unreachable = isinstance(ended, ApiUnreachable)
         else:
             self._ledger.latency.keep(self._not_written_yet(batch))
         self._api.remember()
@@ -244,6 +246,7 @@ class Reconciler:
             seconds=time.monotonic() - began,
             error=error,
             clock_wrong=clock_wrong,
+            unreachable=unreachable,
         )
         return self._reporter.report(outcome, interrupted=self._stopping())
 

@@ -112,6 +112,7 @@ class CycleReport:
     `seen` are those of the counts that persons have acknowledged, by the same names.
     `waiting` are the changes of former plans that were not made yet when it planned.
     `clock` says that the clock of this machine is off, `clock_wrong` that nothing was written because of it.
+    `unreachable`: it failed because the API gave no answer.
     """
 
     plan: Plan | None
@@ -126,6 +127,7 @@ class CycleReport:
     oddities: tuple[Oddity, ...] = ()
     clock: str | None = None
     clock_wrong: bool = False
+    unreachable: bool = False
     seen: Mapping[str, int] = field(default_factory=dict)
 
     def unseen(self, name: str) -> int:

@@ -55,6 +55,7 @@ class Outcome:
     seconds: float
     error: str | None
     clock_wrong: bool
+    unreachable: bool
 
     @property
     def left_nothing_open(self) -> bool:
@@ -137,6 +138,7 @@ class Reporter:
             oddities=all_oddities(self._ledger.facts, open_ones),
             clock=self._clock_check.sentence or None,
             clock_wrong=outcome.clock_wrong,
+            unreachable=outcome.unreachable,
             seen=seen,
         )
         self._log.tell(report)

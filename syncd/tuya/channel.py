@@ -23,6 +23,7 @@ from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
 from syncd.core.apitime import ApiTime
 from syncd.errors import (
+    ApiUnreachable,
     ApiUnusable,
     NotExecuted,
     OutcomeUnknown,
@@ -343,5 +344,5 @@ def _repeated(call: Callable[[], object]) -> object:
     raise AssertionError("stamina ends with a result or an exception")
 
 
-def _unusable(missing: NoAnswer) -> ApiUnusable:
-    return ApiUnusable(f"{missing}; nothing was changed; {missing.cure}")
+def _unusable(missing: NoAnswer) -> ApiUnreachable:
+    return ApiUnreachable(f"{missing}; nothing was changed; {missing.cure}")

@@ -293,14 +293,14 @@ class Unlucky(WorkingDaemon):
 
     assembled = 0
 
-    def _assembled(self, config: Config) -> Service:
+    def _assembled(self, config: Config) -> Service | None:
         self.assembled += 1
         if self.assembled > 1 and config.log.level == "error":
             raise ZeroDivisionError
         return super()._assembled(config)
 
-    def _follow(self, config: Config) -> None:
-        super()._follow(config)
+    def _follow(self, config: Config, *, anew: bool = True) -> None:
+        super()._follow(config, anew=anew)
         if config.log.level == "warning":
             raise RuntimeError
 
@@ -323,14 +323,16 @@ def test_a_defect_leaves_the_last_good_configuration_in_force(
                 path, load(path), ledger, Notifier(str(office.folder / "notify"), None)
             )
             with daemon.running():
-                good, parts = daemon._config, daemon._parts
+                work = daemon._work
+                assert work is not None
+                good, parts = daemon._config, work.parts
                 text = path.read_text()
                 path.write_text(
                     text.replace("[calendar]", f'[log]\nlevel = "{level}"\n[calendar]')
                 )
                 daemon._reload()
                 assert daemon._config is good
-                assert daemon._parts is parts
+                assert work.parts is parts
                 assert f"a defect of syncd, {defect}" in daemon.status
                 assert "the last good one is used" in daemon.status
                 until(lambda: defect in manager.status, "systemd is told")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event
 
+from syncd.assembly import utc_now
 from syncd.daemon.duties import Duties
 from syncd.ledger import Ledger
 from tests.conftest import engine_of
@@ -38,7 +39,7 @@ class Offset:
 def test_a_clock_that_was_set_is_a_cycle(ledger: Ledger, hours: int) -> None:
     """Forwards or backwards, at once and once: what is due by the new time is not waited for by the old one."""
     offset = Offset()
-    duties = Duties(ledger.people, offset)
+    duties = Duties(ledger.people, utc_now, offset)
     duties.begin_cycle()
     duties.due_at = datetime.now(UTC) + timedelta(hours=40)
     assert not duties.is_any_due()
@@ -51,7 +52,7 @@ def test_a_clock_that_was_set_is_a_cycle(ledger: Ledger, hours: int) -> None:
 def test_a_clock_that_is_slewed_is_none(ledger: Ledger) -> None:
     """What NTP does to a clock that is nearly right costs nothing."""
     offset = Offset()
-    duties = Duties(ledger.people, offset)
+    duties = Duties(ledger.people, utc_now, offset)
     duties.begin_cycle()
     offset.seconds += 0.5
     assert not duties.is_any_due()
@@ -59,7 +60,7 @@ def test_a_clock_that_is_slewed_is_none(ledger: Ledger) -> None:
 
 def test_a_moment_that_has_come_is_a_cycle(ledger: Ledger) -> None:
     """What a cycle said to be due later is due then; before the first one nothing is."""
-    duties = Duties(ledger.people)
+    duties = Duties(ledger.people, utc_now)
     duties.begin_cycle()
     assert not duties.is_any_due()
     duties.due_at = datetime.now(UTC) + timedelta(hours=1)
@@ -71,7 +72,7 @@ def test_a_moment_that_has_come_is_a_cycle(ledger: Ledger) -> None:
 
 def test_an_api_that_cannot_be_used_is_left_alone(ledger: Ledger) -> None:
     """What is due meanwhile waits for the end of that."""
-    duties = Duties(ledger.people)
+    duties = Duties(ledger.people, utc_now)
     duties.begin_cycle()
     duties.due_at = datetime.now(UTC)
     duties.api_rest.note(failed=True)
@@ -83,11 +84,11 @@ def test_an_api_that_cannot_be_used_is_left_alone(ledger: Ledger) -> None:
 
 def test_the_word_of_a_person_is_a_cycle(ledger: Ledger) -> None:
     """An approval that the last cycle did not know makes one due; one that it knows does not."""
-    duties = Duties(ledger.people)
+    duties = Duties(ledger.people, utc_now)
     ledger.people.approve("0123456789ab", NOW, "ann")
     assert duties.is_any_due()
     duties.begin_cycle()
-    again = Duties(ledger.people)
+    again = Duties(ledger.people, utc_now)
     again.begin_cycle()
     assert not again.is_any_due()
 
@@ -103,7 +104,7 @@ def test_what_persons_left_is_read_when_something_was_written(
             statements.append(statement)
 
     event.listen(engine_of(ledger), "before_cursor_execute", note)
-    duties = Duties(ledger.people)
+    duties = Duties(ledger.people, utc_now)
     duties.begin_cycle()
     duties.begin_cycle()
     assert len(statements) == 3  # approvals, decisions, acknowledgements
