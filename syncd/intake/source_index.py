@@ -89,7 +89,7 @@ class SourceIndex:
 
     def holds(self, uid: str) -> bool:
         """Tell whether there is a VEVENT with a UID, over or not."""
-        return self._uids.row_of(self.digest_of(uid)) is not None
+        return self._uids.holds(self.digest_of(uid))
 
     def digest_of(self, uid: str) -> bytes:
         """Return the keyed digest of a UID."""
