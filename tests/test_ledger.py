@@ -242,6 +242,7 @@ class LedgerContract:
 
     @settings(
         suppress_health_check=[
+            HealthCheck.differing_executors,  # one for each database
             HealthCheck.function_scoped_fixture,
             HealthCheck.too_slow,
         ],
