@@ -32,6 +32,7 @@ from syncd.ledger.address import Durability
 from syncd.ledger.backup import back_up
 from syncd.ledger.booking_rows import encode_spec
 from syncd.ledger.history import StepFilter
+from syncd.ledger.holding import hold_writer
 from tests.conftest import Office, ahead, engine_of
 from tests.conftest import event as calendar_event
 from tests.postgres import statement
@@ -417,7 +418,10 @@ def test_codes_of_a_server_that_cannot_be_used(
     """69 if it is away, 75 beside an owner or a later version, 78 if its settings are refused; none books."""
     office = shared_office
     address = LedgerAddress(database, own=own_directory(tmp_path, "elsewhere"))
-    with Ledger.open(address, owner=True):
+    with (
+        Ledger.open(address, owner=True) as ledger,
+        hold_writer(ledger, office.client_id),
+    ):
         assert office.run("once").code == 75
     name = database.rpartition("/")[2]
     statement(postgres, f"ALTER DATABASE {name} SET synchronous_commit = off")
