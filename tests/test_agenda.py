@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from sqlalchemy import Delete, Select, TextClause, Update
+from sqlalchemy import Delete, Dialect, Select, TextClause, Update
 from sqlalchemy.dialects import postgresql, sqlite
 
 import syncd
@@ -34,6 +34,9 @@ RESTS_AS_SEEN = {
 """The same on a shared ledger, where others tell news meanwhile."""
 
 PARTS = {"_OF_THE_UID"}
+
+_POSTGRESQL: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+_SQLITE: Dialect = sqlite.dialect()  # type: ignore[no-untyped-call]
 
 _IN_WORDS = re.compile(r"(INSERT INTO|UPDATE|DELETE FROM)\s+agenda\b", re.IGNORECASE)
 
@@ -71,7 +74,9 @@ def test_every_statement_that_changes_a_line_is_known() -> None:
 
 
 def _text_of(name: str) -> str:
-    return str(getattr(agenda, name).compile(dialect=postgresql.dialect()))
+    statement = vars(agenda)[name]
+    assert isinstance(statement, Update | Delete | TextClause)
+    return str(statement.compile(dialect=_POSTGRESQL))
 
 
 def test_on_a_shared_ledger_a_uid_rests_only_as_it_was_seen() -> None:
@@ -95,12 +100,12 @@ def test_what_sources_say_is_news() -> None:
 def test_a_ledger_of_one_process_knows_of_no_news() -> None:
     """Its statements do not name the column, which its table does not have."""
     alone = agenda.Agenda
-    used = [alone.ready, alone.with_news, alone._defer, alone._mark_planned]
-    used += [alone._add_news, alone._add_news_at]
+    used: list[object] = [alone.ready, alone.with_news]
+    used += [alone._defer, alone._mark_planned, alone._add_news, alone._add_news_at]
     used += [
         vars(agenda)[name]
         for name in RESTS | NOTES | WAKES - {"_ADD_NEWS", "_ADD_NEWS_AT"}
     ]
     for statement in used:
         assert isinstance(statement, Select | Update | Delete | TextClause)
-        assert "news" not in str(statement.compile(dialect=sqlite.dialect()))
+        assert "news" not in str(statement.compile(dialect=_SQLITE))

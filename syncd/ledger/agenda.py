@@ -94,7 +94,7 @@ class Agenda:
     `ready` names the UIDs that need a look, `with_news` tells besides how often each had news.
     """
 
-    ready: Select[tuple[str]] = _READY
+    ready: Select[str] = _READY
     with_news: Select[Any] = _READY
     _defer = _DEFER
     _mark_planned = _MARK_PLANNED

@@ -15,11 +15,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from secrets import randbits
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from sqlalchemy import (
     Connection,
-    Row,
     bindparam,
     delete,
     insert,
@@ -395,7 +394,7 @@ def _new_version() -> int:
 
 
 def _found(connection: Connection, source: str) -> KnownIndex:
-    row: Row[Any] | None = connection.execute(_OF_THE_SOURCE, {"of": source}).first()
+    row = connection.execute(_OF_THE_SOURCE, {"of": source}).first()
     if row is None:
         return KnownIndex()
     return KnownIndex(row.version, row.made_by, row.standing, row.read_at)
