@@ -32,7 +32,7 @@ _LOST = "the ledger cannot be used; nothing is booked until it can be used again
 _OVER = "the term of this daemon is over"
 
 
-class Absence:
+class LedgerAbsence:
     """What is said of a ledger that cannot be used, and when it is tried again; None of it while it can.
 
     `elapsed` is a clock in seconds that nobody sets.

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from syncd.config import Config
-from syncd.daemon.absence import Absence
+from syncd.daemon.absence import LedgerAbsence
+from syncd.daemon.mandate import Alone, Changed, Mandate
 from syncd.daemon.membership import Members, Membership
 from syncd.daemon.schedule import CONFIGURATION
-from syncd.daemon.standing import Alone, Change, Standing
 from syncd.daemon.surroundings import Surroundings
 from syncd.daemon.work import Work
 from syncd.errors import LedgerAway, LedgerBusy, LedgerError, TermOver
@@ -36,7 +36,7 @@ class Engagement:
         self._around = around
         self._follow = follow
         self._membership: Membership | None = None
-        self._absence = Absence()
+        self._absence = LedgerAbsence()
 
     def begin(self, config: Config) -> None:
         """Begin to work, or note why that cannot be yet; raise `LedgerError` for what does not pass."""
@@ -56,10 +56,10 @@ class Engagement:
         """Return the work to go on with: another one when a term began. Raises `LedgerError`."""
         if self._membership is not None:
             match self._membership.step():
-                case Change.TERM:
+                case Changed.TERM:
                     self._end_work()
                     self._begin_work(config, self._membership.ledger, self._membership)
-                case Change.SOURCES:
+                case Changed.SOURCES:
                     self._follow(False)
         return self.work
 
@@ -115,8 +115,8 @@ class Engagement:
         except LedgerError as error:
             self.lose(error)
 
-    def _begin_work(self, config: Config, ledger: Ledger, standing: Standing) -> None:
-        self.work = Work(config, ledger, standing, self._around)
+    def _begin_work(self, config: Config, ledger: Ledger, mandate: Mandate) -> None:
+        self.work = Work(config, ledger, mandate, self._around)
         self.work.note_configuration()
         self._follow(True)
 

@@ -31,7 +31,7 @@ from syncd.core.leases import (
     next_move,
     writer_lease,
 )
-from syncd.daemon.standing import Change, Term
+from syncd.daemon.mandate import Changed, Term
 from syncd.errors import LedgerAhead, LedgerError, TermOver
 from syncd.ledger import Ledger
 from syncd.ledger.clock import LedgerClock
@@ -152,7 +152,7 @@ class Membership:
         """Return the present by the clock of the ledger."""
         return self._clock.now()
 
-    def step(self) -> Change | None:
+    def step(self) -> Changed | None:
         """Return what became otherwise since the last step; begin the term that was taken meanwhile.
 
         Raises `TermOver` when the term is over, `LedgerAhead` when a later version has converted the ledger.
@@ -166,10 +166,10 @@ class Membership:
             if held is not None and self.term is None:
                 self._begin(held)
                 self.sources = self._given
-                return Change.TERM
+                return Changed.TERM
             if self.sources != self._given:
                 self.sources = self._given
-                return Change.SOURCES
+                return Changed.SOURCES
         return None
 
     def follow(self, config: Config) -> None:

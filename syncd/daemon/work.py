@@ -12,9 +12,9 @@ from syncd.assembly import Service, assemble, keep_configuration
 from syncd.config import Config
 from syncd.daemon.allocator import give_back_memory
 from syncd.daemon.duties import Duties
-from syncd.daemon.readings import Readings
+from syncd.daemon.mandate import Mandate
+from syncd.daemon.own_sources import OwnSources
 from syncd.daemon.schedule import CONFIGURATION, EVERYTHING
-from syncd.daemon.standing import Standing
 from syncd.daemon.status_line import status_line
 from syncd.daemon.surroundings import Surroundings
 from syncd.daemon.writing_turn import WritingTurn
@@ -32,23 +32,23 @@ class Work:
     """
 
     def __init__(
-        self, config: Config, ledger: Ledger, standing: Standing, around: Surroundings
+        self, config: Config, ledger: Ledger, mandate: Mandate, around: Surroundings
     ) -> None:
         self.to_reload = False
         self._ledger = ledger
-        self._standing = standing
+        self._mandate = mandate
         self._around = around
-        self._term = standing.term
+        self._term = mandate.term
         self._is_writer = self._term is not None
         self._is_over = False
         self._config = config
         self.parts: Service = self.assembled(config)
-        self._readings = Readings(self.parts, ledger, standing, around)
+        self._sources = OwnSources(self.parts, ledger, mandate, around)
         self._turn = WritingTurn()
-        self._duties = Duties(ledger.people, standing.now)
+        self._duties = Duties(ledger.people, mandate.now)
         self._notices: NoticeService | None = None
         if self._is_writer:
-            self._notices = NoticeService(ledger, config, standing.now)
+            self._notices = NoticeService(ledger, config, mandate.now)
 
     def assembled(self, config: Config) -> Service:
         """Return the parts of a configuration on this ledger; raise `ConfigError` for what cannot be built."""
@@ -70,7 +70,7 @@ class Work:
             pool=around.parsers,
             alive=around.notifier.alive,
             others_wait=self._others_wait,
-            clock=self._standing.now,
+            clock=self._mandate.now,
             trusted=self._is_trusted,
         )
 
@@ -83,7 +83,7 @@ class Work:
         former = self.parts
         self._config = parts.config
         self.parts = parts
-        self._readings.swap(parts)
+        self._sources.swap(parts)
         return former
 
     def note_configuration(self) -> None:
@@ -102,14 +102,14 @@ class Work:
     @property
     def sources(self) -> frozenset[str] | None:
         """Return the sources that are read here, as far as there are such; None: all of them."""
-        return self._standing.sources
+        return self._mandate.sources
 
     def follow(self, names: frozenset[str], *, anew: bool) -> None:
         """Read these sources from now on, and once at once: all if it begins `anew`, else those that are new.
 
         What no source is called any more is forgotten by the one that writes.
         """
-        self._readings.follow(names, anew=anew)
+        self._sources.follow(names, anew=anew)
         if anew and self._is_writer:
             known = set(self._ledger.sources.all())
             for gone in known - self._named():
@@ -124,7 +124,7 @@ class Work:
 
     def leave(self) -> None:
         """Write what is still noted in memory alone; raise `LedgerError`."""
-        self._readings.write_looks()
+        self._sources.write_looks()
 
     def note_stop(self) -> None:
         """Note that the daemon was told to stop; for signal handlers too."""
@@ -141,7 +141,7 @@ class Work:
         """Wait so long for wakes, ask the feeds among them, and note what is to be done about the others."""
         due = self._around.wakes.wait(pause_s)
         self.to_reload |= CONFIGURATION in due
-        unchanged = self._readings.take(due)
+        unchanged = self._sources.take(due)
         if unchanged and self._notices is not None:
             self._notices.note_nothing_new()
         if EVERYTHING in due:
@@ -152,9 +152,9 @@ class Work:
 
         `problems` keep the configuration file from being used.
         """
-        if self._readings.hear_refreshes():
+        if self._sources.hear_refreshes():
             self._duties.api_rest.end()
-        self._readings.write_looks(when_due=True)
+        self._sources.write_looks(when_due=True)
         self._around.sums.tell_when_due()
         if self._notices is not None:
             self._notices.step(tuple(problems))
@@ -163,7 +163,7 @@ class Work:
         """Return how long to sleep without wakes: until something is due, or the next sign of life."""
         if self.to_reload:
             return 0.0
-        if self._readings.owed and not self._duties.api_rest.is_going_on:
+        if self._sources.owed and not self._duties.api_rest.is_going_on:
             return 0.0
         pause_s = self._duties.pause_s()
         if self._ledger.is_shared:
@@ -182,7 +182,7 @@ class Work:
 
     def _is_urgent(self) -> bool:
         """Return whether a reload waits, or a source that was read before and may have been edited."""
-        return self.to_reload or self._readings.is_any_known
+        return self.to_reload or self._sources.is_any_known
 
     def _others_wait(self) -> bool:
         """Return whether something is due beside what is being read."""
@@ -191,7 +191,7 @@ class Work:
 
     def _has_work(self) -> bool:
         """Return whether a reload or a source waits for the work loop."""
-        return self.to_reload or bool(self._readings.owed)
+        return self.to_reload or bool(self._sources.owed)
 
     # Cycles
 
@@ -200,44 +200,44 @@ class Work:
 
         Without a term nothing is done but to read, and nothing came of it.
         """
-        readings = self._readings
+        sources = self._sources
         if not self._is_writer:
-            readings.hear(frozenset())
+            sources.hear(frozenset())
             self._read()
             return None
-        readings.hear(self._named())
-        is_due = bool(readings.owed or readings.heard) or self._duties.is_any_due()
+        sources.hear(self._named())
+        is_due = bool(sources.owed or sources.heard) or self._duties.is_any_due()
         if not is_due or self._duties.api_rest.is_going_on:
             return None
         return self._cycle()
 
     def _cycle(self) -> str:
         self._duties.begin_cycle()
-        names = self._readings.take_owed()
+        names = self._sources.take_owed()
         self._turn.begin()
         reconciler = self.parts.reconciler
-        report = reconciler.cycle(names, heard=self._readings.take_heard())
-        self._readings.note_put_off()
-        line = status_line(report, self._standing.now())
+        report = reconciler.cycle(names, heard=self._sources.take_heard())
+        self._sources.note_put_off()
+        line = status_line(report, self._mandate.now())
         self._around.sums.add_cycle(report)
         if self._notices is not None:
             self._notices.note_cycle(report)
         self._duties.api_rest.note(failed=bool(report.error))
         note_next_try(self._ledger.facts, self._duties.api_rest.until)
         self._duties.due_at = reconciler.due_at
-        self._readings.note_read(names)
-        self._standing.note_api(unreachable=report.unreachable)
+        self._sources.note_read(names)
+        self._mandate.note_api(unreachable=report.unreachable)
         return line
 
     def _read(self) -> None:
         """Read what is owed for the one that writes."""
-        names = self._readings.take_owed()
+        names = self._sources.take_owed()
         if not names:
             return
         reports = self.parts.reconciler.read(names)
-        self._readings.note_put_off()
+        self._sources.note_put_off()
         self._around.sums.add_readings(reports)
-        self._readings.note_read(names)
+        self._sources.note_read(names)
         give_back_memory()
 
     def _named(self) -> frozenset[str]:

@@ -13,10 +13,11 @@ import pytest
 from syncd.core.leases import assignment
 from tests.campus.daemons import Campus, Member, campus
 from tests.campus.judge import strangers
-from tests.conftest import HANG_S, ahead, event
-from tests.daemon.running import Manager, until
+from tests.conftest import HANG_S, ahead, calendar, event
+from tests.daemon.running import Manager, feed, until
 from tests.postgres import statement
 from tests.postgres_keeper import Cluster
+from tests.sources.server import FeedServer, published
 
 
 def meeting(name: str, day: int = 3) -> dict[str, str]:
@@ -277,3 +278,61 @@ def test_three_share_what_is_read(
         until(made.at_rest, "they are read again")
         made.require_good()
         assert made.writer() == writer
+
+
+@pytest.mark.slow
+def test_feeds_change_hands(
+    tmp_path: Path, make_office: Any, own_cluster: Cluster, feed_server: FeedServer
+) -> None:
+    """Feeds are asked by the daemon that reads them alone, and by another one when that is gone."""
+    feeds = [f"f{number}" for number in range(6)]
+
+    def publish(name: str, *events: str) -> None:
+        topics: dict[str, str] = {}
+        for each in events:
+            topics |= meeting(each)
+        # Twice the same tag would be taken for the same calendar.
+        tag = f'"{len(events)}"'
+        feed_server.pages[f"/{name}"] = published(calendar(*topics.values()), etag=tag)
+        made.wanted |= topics.keys()
+
+    def everybody_looks() -> bool:
+        for member in made.members.values():
+            if member.is_alive:
+                member.running.send(signal.SIGUSR1)
+        return made.at_rest()
+
+    with campus(tmp_path, make_office, own_cluster) as made:
+        tables = [feed(name, feed_server.url(f"/{name}")) for name in feeds]
+        made.settings = "".join(tables)
+        for name in feeds:
+            publish(name, f"one of {name}")
+        made.start("a", "b")
+        until(lambda: shares(made) == [3, 3], "they share the feeds")
+        until(made.at_rest, "all are booked")
+        for name in feeds:
+            publish(name, f"one of {name}", f"two of {name}")
+        until(everybody_looks, "the second ones are booked")
+        made.require_good()
+        writer = made.writer()
+        (reader,) = {"a", "b"} - {writer}
+        own = read_by(made, feeds)[reader]
+        # What is missing in a calendar that another one read is cancelled by who writes.
+        publish(own[0], f"two of {own[0]}")
+        gone = f"Meeting one of {own[0]}"
+        made.wanted.discard(gone)
+
+        def is_cancelled() -> bool:
+            everybody_looks()
+            return gone not in {one["topic"] for one in made.reservations()}
+
+        until(is_cancelled, "it is cancelled")
+        made.members[writer].kill()
+        for name in feeds:
+            publish(
+                name, *(f"{number} of {name}" for number in ("two", "three", "four"))
+            )
+            made.wanted.discard(f"Meeting one of {name}")
+        until(everybody_looks, "the other one reads all, and books")
+        assert made.writer() == reader
+        made.require_good()

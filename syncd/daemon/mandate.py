@@ -1,7 +1,6 @@
-"""Where a daemon stands among those on its ledger: what it may do at this moment, and by which clock.
+"""What a daemon may do on its ledger at this moment: write or read alone, which sources, and by which clock.
 
-A ledger in a file has one owner, which is `Alone` with it; how it is on a shared one says
-`syncd.daemon.membership`.
+A ledger in a file has one owner, which is `Alone` with it; of a shared one `syncd.daemon.membership` tells.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import Protocol
 from syncd.assembly import utc_now
 
 
-class Change(StrEnum):
+class Changed(StrEnum):
     """What became otherwise since the last step: a term began, or other sources are read here."""
 
     TERM = "term"
@@ -33,8 +32,8 @@ class Term:
     trusted: Callable[[], bool]
 
 
-class Standing(Protocol):
-    """What the work asks, in its own thread.
+class Mandate(Protocol):
+    """What the work may do; asked by its own thread.
 
     `term` is None for who is not the writer, `sources` are those that are read here; None: all of them.
     """

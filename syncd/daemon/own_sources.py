@@ -13,34 +13,34 @@ import structlog
 from syncd.assembly import Service
 from syncd.daemon.hearing import Hearing
 from syncd.daemon.looks import UnchangedLooks
+from syncd.daemon.mandate import Mandate
 from syncd.daemon.refreshes import Refreshes
 from syncd.daemon.schedule import EVERYTHING
-from syncd.daemon.standing import Standing
 from syncd.daemon.surroundings import Surroundings
 from syncd.ledger import Ledger, SourceRecord
 
 log = structlog.get_logger(__name__)
 
 
-class Readings:
+class OwnSources:
     """The sources that are read here, by the parts that read them.
 
     `owed` are those to be read next. `heard` are those that others have read, for the next cycle of who writes.
     """
 
     def __init__(
-        self, parts: Service, ledger: Ledger, standing: Standing, around: Surroundings
+        self, parts: Service, ledger: Ledger, mandate: Mandate, around: Surroundings
     ) -> None:
         self.owed: set[str] = set()
         self.heard: dict[str, SourceRecord | None] = {}
         self._parts = parts
         self._ledger = ledger
-        self._standing = standing
+        self._mandate = mandate
         self._around = around
         self._names: frozenset[str] = frozenset()
         self._refreshes = Refreshes(ledger.people)
         self._looks = UnchangedLooks(
-            ledger.sources, ledger.measurements, around.looks_every, standing.now
+            ledger.sources, ledger.measurements, around.looks_every, mandate.now
         )
         self._hearing = _hearing_of(ledger)
 
@@ -98,7 +98,7 @@ class Readings:
                 self.owed.add(wish.source)
                 continue
             if wish.forced:
-                self._around.scheduler.postpone(wish.source, self._standing.now())
+                self._around.scheduler.postpone(wish.source, self._mandate.now())
             self._ask([wish.source], force=wish.forced)
         return True
 
@@ -177,7 +177,7 @@ class Readings:
             return
         floor = self._parts.reconciler.refresh_after(name)
         if floor is not None:
-            scheduler.leave_out(name, self._standing.now() + floor)
+            scheduler.leave_out(name, self._mandate.now() + floor)
 
     # Among others
 
