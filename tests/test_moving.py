@@ -40,6 +40,9 @@ _ALLOWED = {
 }
 """What columns hold that have no value of any kind."""
 
+_OF_SEVERAL = ("shown_by", "version", "made_by", "read_at", "news", "daemon")
+"""Columns that only a ledger in PostgreSQL has."""
+
 Rows = dict[str, list[tuple[object, ...]]]
 
 
@@ -142,7 +145,8 @@ def rows_of(database: Any, table: str) -> list[tuple[object, ...]]:
     rows: list[tuple[object, ...]] = []
     for row in found.fetchall():
         named = dict(zip(names, row, strict=True))
-        named.pop("shown_by", None)  # computed
+        for only_shared in _OF_SEVERAL:
+            named.pop(only_shared, None)
         rows.append(tuple(plain(named[name]) for name in sorted(named)))
     return sorted(rows, key=repr)
 

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from sqlalchemy import (
+    ColumnClause,
     Connection,
     LargeBinary,
     Select,
@@ -47,6 +48,13 @@ from syncd.ledger.local_notes import LocalNotes
 _WAIT_S = 30.0  # for another program that keeps a file locked
 # What is of the database itself, and of the processes that run now.
 _LEFT_OUT = frozenset({"alembic_version", "daemons", "leases", "terms", "refreshes"})
+# What only a shared ledger has: a file has one process that knows it. It begins with its defaults.
+_OF_SEVERAL = {
+    "inventories": {"version", "made_by", "read_at"},
+    "agenda": {"news"},
+    "sources": {"daemon"},
+}
+_INDEXES = table("inventories", column("made_by", Text))
 _NUMBERED = {"bookings": "row", "history": "id", "cycles": "id", "outbox": "id"}
 _LEASES = table("leases", column("name", Text))
 # Rows at a time; one with a text of a calendar may have a megabyte.
@@ -240,6 +248,7 @@ class _Move:
         if mark is None and wanted == found:
             return self._report(wanted, copied=frozenset(), wrote=False)
         self._require_ours(mark, found)
+        self._require_one_reading()
         with self._target.writing() as connection:
             put_fact(connection, MOVING, self._mark)
         copied: set[str] = set()
@@ -274,10 +283,11 @@ class _Move:
 
     def _paired(self) -> tuple[_Pair, ...]:
         """Return the tables to be moved, those before on which others hang."""
+        left_out = {} if self._old.is_shared and self._new.is_shared else _OF_SEVERAL
         with self._old.reading() as connection:
-            old = _tables_of(connection)
+            old = _tables_of(connection, left_out)
         with self._new.reading() as connection:
-            new = _tables_of(connection)
+            new = _tables_of(connection, left_out)
         pairs: list[_Pair] = []
         for name, one in old.items():
             other = new.get(name)
@@ -310,12 +320,23 @@ class _Move:
                 "name an empty database or a new file."
             )
 
+    def _require_one_reading(self) -> None:
+        """Raise `LedgerError` if a file would not know that some indexes are of another configuration."""
+        if not self._old.is_shared or self._new.is_shared:
+            return
+        made_by = select(_INDEXES.c.made_by).where(_INDEXES.c.made_by != "").distinct()
+        if len(self._old.scalars(made_by)) > 1:
+            raise LedgerError(
+                f"Some sources of {self._source.name} were read by another configuration or version than others: "
+                "run `syncd once` on it first, which reads all."
+            )
+
     def _wanted(self, pair: _Pair) -> _Content:
         """Return what the rows of a table are as the new ledger has them."""
         return _content_of(self._old, self._rows_of(pair.old, pair), pair, self._fitted)
 
     def _found(self, pair: _Pair) -> _Content:
-        return _content_of(self._new, self._rows_of(pair.new, pair), pair, _as_it_is)
+        return _content_of(self._new, self._rows_of(pair.new, pair), pair, tuple)
 
     @staticmethod
     def _rows_of(one: TableClause, pair: _Pair) -> Select[tuple[object, ...]]:
@@ -325,7 +346,7 @@ class _Move:
             return query.where(one.c.name != MOVING.name)
         return query
 
-    def _fitted(self, pair: _Pair, row: Sequence[object]) -> tuple[object, ...]:
+    def _fitted(self, row: Sequence[object]) -> tuple[object, ...]:
         """Return a row as the new ledger has it."""
         if not self._new.is_shared:
             return tuple(row)
@@ -347,8 +368,7 @@ class _Move:
             )
             for rows in found.partitions():
                 lines = [
-                    dict(zip(names, self._fitted(pair, row), strict=True))
-                    for row in rows
+                    dict(zip(names, self._fitted(row), strict=True)) for row in rows
                 ]
                 writing.execute(insert(pair.new), lines)
 
@@ -378,21 +398,17 @@ class _Move:
         self._target.take_for_latest(self._source.latest if is_proof else 0)
 
 
-def _as_it_is(_pair: _Pair, row: Sequence[object]) -> tuple[object, ...]:
-    return tuple(row)
-
-
 def _content_of(
     database: Database,
     query: Select[tuple[object, ...]],
     pair: _Pair,
-    fitted: Callable[[_Pair, Sequence[object]], tuple[object, ...]],
+    fitted: Callable[[Sequence[object]], tuple[object, ...]],
 ) -> _Content:
     rows, checksum = 0, 0
     with database.reading() as connection:
         found = connection.execute(query, execution_options={"yield_per": pair.at_once})
         for row in found:
-            said = repr(tuple(map(_plain, fitted(pair, row))))
+            said = repr(tuple(map(_plain, fitted(row))))
             digest = hashlib.sha256(said.encode()).digest()
             checksum += int.from_bytes(digest)
             rows += 1
@@ -413,17 +429,20 @@ def _without_nul(value: object) -> object:
     return tables.without_nul(value) if isinstance(value, str) else value
 
 
-def _tables_of(connection: Connection) -> dict[str, TableClause]:
+def _tables_of(
+    connection: Connection, left_out: Mapping[str, Collection[str]]
+) -> dict[str, TableClause]:
     """Return the tables that are moved with the columns that are written, parents first."""
     inspector = inspect(connection)
     found: dict[str, TableClause] = {}
     for name, _ in inspector.get_sorted_table_and_fkc_names():
         if name is None or name in _LEFT_OUT:
             continue
-        written = [
+        unwritten = left_out.get(name, ())
+        written: list[ColumnClause[Any]] = [
             column(one["name"], one["type"])
             for one in inspector.get_columns(name)
-            if "computed" not in one
+            if "computed" not in one and one["name"] not in unwritten
         ]
         found[name] = table(name, *written)
     return found
