@@ -21,6 +21,7 @@ from syncd.commands import (
     configure,
     decide,
     look,
+    move,
     operate,
     prepare,
     story,
@@ -47,6 +48,7 @@ for module in (
     decide,
     acknowledge,
     operate,
+    move,
     prepare,
     configure,
     trial,
@@ -126,6 +128,7 @@ _AT_WORK = frozenset(
         "demo",
         "sandbox",
         "backup",
+        "migrate-state",
         "refresh",
         "notify",
     }

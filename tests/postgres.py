@@ -85,14 +85,26 @@ def _known(told: str) -> Cluster:
 
 
 @pytest.fixture
-def database(postgres: Cluster) -> Iterator[str]:
+def fresh_database(postgres: Cluster) -> Iterator[Callable[[], str]]:
+    """Makes fresh ledgers, and returns the URL of each."""
+    made: list[str] = []
+
+    def make() -> str:
+        name = f"test_{token_hex(8)}"
+        made.append(name)
+        copied = f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE} STRATEGY file_copy"
+        statement(postgres, copied)
+        return postgres.url(name)
+
+    yield make
+    for name in made:
+        statement(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database(fresh_database: Callable[[], str]) -> str:
     """The URL of a fresh ledger."""
-    name = f"test_{token_hex(8)}"
-    statement(
-        postgres, f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE} STRATEGY file_copy"
-    )
-    yield postgres.url(name)
-    statement(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+    return fresh_database()
 
 
 @pytest.fixture

@@ -143,7 +143,9 @@ def test_every_command_and_option_is_described() -> None:
 def told_commands(page: str) -> Iterator[tuple[str, list[str]]]:
     """Yield each command of the program that a page shows, with the long options that follow it."""
     for code in code_of(page):
-        for name, rest in re.findall(r"(?:^|[ /])syncd ([a-z]+)\b([^|&;]*)", code):
+        for name, rest in re.findall(
+            r"(?:^|[ /])syncd ([a-z]+(?:-[a-z]+)*)\b([^|&;]*)", code
+        ):
             if not re.search(rf"(systemctl|systemd-analyze)[^&;]*syncd {name}", code):
                 yield name, re.findall(r"--[a-z][a-z-]*", rest)
 

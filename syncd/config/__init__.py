@@ -47,6 +47,7 @@ from syncd.config.schema import (
 )
 from syncd.config.secret import Secret
 from syncd.config.sources import Auth, BearerAuth, HeaderAuth, PasswordAuth, Source
+from syncd.config.state_url import has_password, state_url_without_password
 from syncd.errors import ConfigError
 
 __all__ = [
@@ -75,11 +76,14 @@ __all__ = [
     "default_path",
     "effective",
     "from_kept",
+    "has_password",
     "json_schema",
     "kept_text",
     "load",
     "masked_url",
     "possible_ledgers",
+    "state_at",
+    "state_url_without_password",
 ]
 
 _Tree = dict[str, Any]
@@ -124,6 +128,18 @@ def load(path: Path) -> Config:
         raise ConfigError(dict.fromkeys(problems))
     config.remember(Written(path, tree))
     return config
+
+
+def state_at(name: str, url: str, directory: Path) -> State:
+    """Return the state at a URL that is given by hand, relative to a directory.
+
+    Raises ConfigError, which calls the URL by `name` and does not repeat it.
+    """
+    try:
+        return State.model_validate({"url": url}, context={"directory": directory})
+    except ValidationError as invalid:
+        problems = invalid.errors(include_url=False, include_input=False)
+        raise ConfigError(f"{name}: {one['msg']}" for one in problems) from None
 
 
 def effective(config: Config) -> str:

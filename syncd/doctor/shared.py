@@ -5,11 +5,16 @@ from __future__ import annotations
 import shlex
 import stat
 from collections.abc import Iterator
+from datetime import timedelta
 
 from syncd.assembly import address_of
 from syncd.doctor.finding import Finding, note, unclear, well, wrong
 from syncd.doctor.patient import Patient
 from syncd.errors import LedgerAhead, LedgerAway, LedgerError, LedgerUnfit
+from syncd.views.members import Sharing
+from syncd.views.moments import length
+
+_SKEW = timedelta(seconds=5)
 
 
 def is_usable(patient: Patient) -> Iterator[Finding]:
@@ -34,6 +39,12 @@ def is_usable(patient: Patient) -> Iterator[Finding]:
     yield well(
         f"The ledger {address.name} is of this version and takes {size / 1e6:,.1f} MB ({about})."
     )
+    if address.durability == "replicated" and not about.connected:
+        yield wrong(
+            "No standby follows its server, so nothing can be recorded as durably as state.durability asks, and "
+            "everything waits.",
+            "SELECT * FROM pg_stat_replication  -- on the primary; then look at the standby's log",
+        )
 
 
 def _cure_of(error: LedgerError, name: str) -> str:
@@ -49,6 +60,48 @@ def _cure_of(error: LedgerError, name: str) -> str:
             return f"psql {shlex.quote(reached)}"
         case _:
             return "syncd once"
+
+
+def are_members_well(patient: Patient) -> Iterator[Finding]:
+    """Yield whether daemons live on it, one of them writes, and all go by one configuration and one clock."""
+    sharing = Sharing.of(patient.ledger, patient.config.api.client_id)
+    living = [one for one in sharing.members if one.lives]
+    if not living:
+        yield wrong("No daemon works on this ledger.", "systemctl start syncd")
+        return
+    writers = [one.name for one in living if one.is_writer]
+    work = "daemon works" if len(living) == 1 else "daemons work"
+    if writers:
+        yield well(f"{len(living)} {work} on this ledger; {writers[0]} writes.")
+    else:
+        yield _nobody_writes(sharing)
+    for one in sharing.behind:
+        yield wrong(
+            f"{one.name} ({one.version}, {one.configuration}) goes by an earlier configuration or version than "
+            "others, so it neither reads nor writes.",
+            f"syncd --config {shlex.quote(one.configuration)} check  # there; then make both files the same",
+        )
+    ahead = patient.now - sharing.as_of
+    if abs(ahead) > _SKEW:
+        side = "ahead of" if ahead > timedelta() else "behind"
+        yield note(
+            f"The clock of this machine is {length(abs(ahead))} {side} that of the database. Leases go by the "
+            "database's alone; but logs of several machines are hard to read so.",
+            "timedatectl set-ntp true",
+        )
+
+
+def _nobody_writes(sharing: Sharing) -> Finding:
+    lease = sharing.lease
+    if lease is not None and lease.expires_in_s:
+        return well(
+            f"{len(sharing.members)} daemons; {lease.daemon} writes, a command that ends soon."
+        )
+    return wrong(
+        "Daemons work on this ledger, and none of them writes: that passes within a minute of a change of the "
+        "writer, or the API cannot be used.",
+        "syncd status",
+    )
 
 
 def is_place_private(patient: Patient) -> Iterator[Finding]:

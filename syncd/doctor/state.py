@@ -99,6 +99,9 @@ def _are_files_private(patient: Patient) -> Iterator[Finding]:
 
 
 def _is_running(patient: Patient) -> Iterator[Finding]:
+    if patient.ledger.is_shared:
+        yield from shared.are_members_well(patient)
+        return
     daemon = patient.ledger.operation.daemon()
     if daemon is None:
         yield note("No daemon has used this state yet.", "systemctl start syncd")

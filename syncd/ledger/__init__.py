@@ -18,7 +18,7 @@ from syncd.errors import LedgerAway, LedgerBusy, LedgerError
 from syncd.ledger.address import LedgerAddress
 from syncd.ledger.bookings import Bookings, prune_bookings
 from syncd.ledger.database import Database
-from syncd.ledger.facts import Facts
+from syncd.ledger.facts import MOVING, Facts, partly_moved
 from syncd.ledger.feed_entries import FeedEntries
 from syncd.ledger.fence import Fence
 from syncd.ledger.gate import Calls, WritingGate, prune_calls
@@ -37,6 +37,7 @@ from syncd.ledger.people import (
     Refresh,
     prune_people,
 )
+from syncd.ledger.postgres_settings import ServerAbout
 from syncd.ledger.published import PublishedFiles
 from syncd.ledger.sources import Quarantined, SourceRecord, Sources
 from syncd.ledger.sqlite_backend import Patience
@@ -107,14 +108,19 @@ class Ledger:
         `converts_aside`: another process brings it to the current schema, because this one lives for long.
         Raises `LedgerLocked` naming the owner, `LedgerTooNew` or `LedgerAhead`, `LedgerAway`, else `LedgerError`.
         """
+        address = LedgerAddress.of(address)
         database = Database(
-            LedgerAddress.of(address),
+            address,
             owner=owner,
             patience_s=patience_s,
             patience=patience,
             converts_aside=converts_aside,
         )
-        return cls(database, owner=owner)
+        ledger = cls(database, owner=owner)
+        if owner and ledger.facts.get(MOVING) is not None:
+            ledger.close()
+            raise partly_moved(address.name)
+        return ledger
 
     @property
     def is_shared(self) -> bool:
@@ -186,8 +192,8 @@ class Ledger:
         """Return how many bytes it takes."""
         return self._database.size()
 
-    def server(self) -> str | None:
-        """Return what its server is, for people; None for a file, or where there is no ledger yet."""
+    def server(self) -> ServerAbout | None:
+        """Return what its server is; None for a file, or where there is no ledger yet."""
         return self._database.server()
 
     def require_in_place(self) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Row, RowMapping, Select
 from syncd import migrations
 from syncd.errors import LedgerAhead, LedgerError, LedgerMisplaced, LedgerTooNew
 from syncd.ledger.address import LedgerAddress
+from syncd.ledger.postgres_settings import ServerAbout
 from syncd.ledger.sqlite_backend import Patience, SqliteBackend
 
 T = TypeVar("T")
@@ -32,7 +33,7 @@ class Backend(Protocol):
     where: str
     rebuild: str
     foreign: str
-    server: str | None
+    server: ServerAbout | None
     errors: tuple[type[Exception], ...]
 
     @property
@@ -106,9 +107,11 @@ class Database:
         patience_s: float,
         patience: Patience | None = None,
         converts_aside: bool = False,
+        creates: bool = True,
     ) -> None:
-        """Open it; see `syncd.ledger.Ledger.open`."""
+        """Open it; see `syncd.ledger.Ledger.open`. With `creates` an owner makes one where there is none."""
         self._is_owner = owner
+        self._creates = creates
         self.address = address
         self._backend: Backend
         if address.is_shared:
@@ -124,7 +127,6 @@ class Database:
                 patience=patience,
                 converts_aside=converts_aside,
             )
-        self.is_shared = address.is_shared
         self._where = self._backend.where
         try:
             self._bring_up_to_date()
@@ -133,6 +135,11 @@ class Database:
         except BaseException:
             self.close()
             raise
+
+    @property
+    def is_shared(self) -> bool:
+        """Return whether several machines reach it; False also where there is no ledger to look at yet."""
+        return self._backend.is_shared
 
     @property
     def progress(self) -> int:
@@ -196,8 +203,8 @@ class Database:
         with self.reading() as connection:
             return self._backend.size(connection)
 
-    def server(self) -> str | None:
-        """Return what its server is, for people; None for a file, or where there is no ledger yet."""
+    def server(self) -> ServerAbout | None:
+        """Return what its server is; None for a file, or where there is no ledger yet."""
         return self._backend.server
 
     def is_of_this_version(self) -> bool:
@@ -244,6 +251,10 @@ class Database:
         if revision is None:
             if not self._is_owner:  # another process is just creating it
                 self._backend = self._backend.emptied()
+            elif not self._creates:
+                raise LedgerError(
+                    f"There is no ledger at {self._where} yet: correct its address."
+                )
         elif not revision.isdecimal():
             raise LedgerMisplaced(self._backend.foreign)
         elif int(revision) > int(migrations.HEAD):

@@ -15,6 +15,7 @@ from typing import Generic, Protocol, TypeVar
 from sqlalchemy import Connection, select
 
 from syncd.core.policy import Repaired
+from syncd.errors import LedgerLocked
 from syncd.ledger import tables
 from syncd.ledger.database import Database
 from syncd.ledger.gate import WritingGate
@@ -190,6 +191,27 @@ JUDGED_AT = _moment("judged_at")
 
 PRUNED_ON: Fact[date] = Fact("pruned", date.isoformat, date.fromisoformat)
 """The day on which what is long over was forgotten last."""
+
+
+# A ledger that is on its way
+
+MOVING: Fact[str] = Fact("moving", str, str)
+"""What tells whose ledger arrives here; no value when it has arrived."""
+
+
+def require_whole(database: Database, name: str) -> None:
+    """Raise `LedgerLocked` for a ledger of which only a part has arrived."""
+    c = tables.facts.c
+    if database.scalar(select(c.value).where(c.name == MOVING.name)):
+        raise partly_moved(name)
+
+
+def partly_moved(name: str) -> LedgerLocked:
+    """Return the error that says that only a part of a ledger has arrived, and what to do."""
+    return LedgerLocked(
+        f"The ledger {name} is being moved here, and not whole yet: run the same `syncd migrate-state` again, "
+        "which completes it."
+    )
 
 
 # What a cycle found

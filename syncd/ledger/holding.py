@@ -149,9 +149,36 @@ def hold_writer(
     if not ledger.is_shared:
         yield _always
         return
-    timing = timing or Timing()
     store = ledger.lease_store(writer_lease(client_id))
     notes = ledger.local_notes()
+    with hold_lease(
+        store,
+        notes,
+        ledger.name,
+        timing=timing,
+        elapsed=elapsed,
+        refused=ledger.note_refusal,
+    ) as term:
+        ledger.begin_term(term.fence, recovering=bool(notes.compare(term.position)))
+        notes.settle()
+        yield term.trusted
+
+
+@contextlib.contextmanager
+def hold_lease(
+    store: LeaseStore,
+    notes: LocalNotes,
+    where: str,
+    *,
+    timing: Timing | None = None,
+    elapsed: Callable[[], float] = since_boot,
+    refused: Callable[[], object] = lambda: None,
+) -> Iterator[WriterTerm]:
+    """Hold a lease and renew it while the context lasts; yields its term.
+
+    `where` names the ledger for people. Raises `LedgerLocked` naming another process that holds it.
+    """
+    timing = timing or Timing()
     term = WriterTerm.take(
         store,
         notes,
@@ -159,15 +186,13 @@ def hold_writer(
         process_name(),
         timing=timing,
         elapsed=elapsed,
-        refused=ledger.note_refusal,
+        refused=refused,
     )
     if term is None:
-        raise held_by_another(store.look(), ledger.name, timing)
+        raise held_by_another(store.look(), where, timing)
     try:
         with _renewed(term, timing):
-            ledger.begin_term(term.fence, recovering=bool(notes.compare(term.position)))
-            notes.settle()
-            yield term.trusted
+            yield term
     finally:
         # What cannot be told now ends by itself, and is followed at once here.
         with contextlib.suppress(LedgerError):
@@ -176,13 +201,24 @@ def hold_writer(
 
 def held_by_another(seen: Seen, where: str, timing: Timing) -> LedgerLocked:
     """Return the error that names who holds the lease, and says when it is free at the latest."""
-    host, _, pid = seen.daemon.rpartition(":")
-    who = f"Process {pid} on {host}" if pid.isdecimal() else f"The daemon {seen.daemon}"
-    locked = locked_by(who, where)
+    locked = locked_by(_told(seen.daemon), where)
     return LedgerLocked(
         f"{locked} If it was killed or its machine is gone, the ledger is free within "
         f"{timing.ttl_s:g} seconds."
     )
+
+
+def require_nobody(seen: Seen, where: str) -> None:
+    """Raise `LedgerLocked` naming a member that lives on a shared ledger, whether it writes or not."""
+    for one in seen.members:
+        if one.lives:
+            raise locked_by(_told(one.name), where)
+
+
+def _told(daemon: str) -> str:
+    """Return what people are told of a process by its name among the members."""
+    host, _, pid = daemon.rpartition(":")
+    return f"Process {pid} on {host}" if pid.isdecimal() else f"The daemon {daemon}"
 
 
 def _always() -> bool:

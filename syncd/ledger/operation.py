@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, func, insert, select, text, update
 
 from syncd.ledger import tables
 from syncd.ledger.database import Database
@@ -21,6 +22,15 @@ _BEATS_MISSED = 3  # until a daemon counts as gone
 _CYCLES_KEPT = 200
 _DAEMON = tables.daemons.c
 _CYCLE = tables.cycles.c
+_SKEW = timedelta(seconds=2)  # of two clocks that counts as none
+# Of several the one that writes, else one that lives.
+_SHARED_DAEMON = text(
+    "SELECT name, pid, version, configuration, started_at, beat_at, stopped_at, "
+    "coalesce(expires_at > clock_timestamp(), false) AS lives, "
+    "(extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now FROM daemons d "
+    "ORDER BY lives DESC, EXISTS (SELECT 1 FROM leases l WHERE l.holder = d.holder "
+    "AND l.expires_at > clock_timestamp()) DESC, started_at DESC LIMIT 1"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +38,7 @@ class DaemonRecord:
     """A daemon as it wrote of itself; `beat_at` is when it worked last, `stopped_at` None unless it left.
 
     `name` tells it from others on the same ledger, `configuration` is the path of its file.
+    `lives` is what the clock of a shared ledger says; None of one in a file, where our own clock tells.
     """
 
     name: str
@@ -37,6 +48,7 @@ class DaemonRecord:
     started_at: datetime
     beat_at: datetime
     stopped_at: datetime | None = None
+    lives: bool | None = None
 
     def is_running(self, now: datetime) -> bool:
         """Tell whether it works: it has not left, and no more than two of its beats are missing.
@@ -45,12 +57,17 @@ class DaemonRecord:
         """
         if self.stopped_at is not None:
             return False
+        if self.lives is not None:
+            return self.lives
         return abs(now - self.beat_at) < BEAT_EVERY * _BEATS_MISSED
 
     @property
     def gone_since(self) -> datetime:
         """Return since when it does not work, of one that is not running."""
         return self.stopped_at or self.beat_at
+
+
+_COLUMNS = [field.name for field in fields(DaemonRecord) if field.name != "lives"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +132,7 @@ class Operation:
 
     def note_start(self, daemon: DaemonRecord) -> None:
         """Record that a daemon begins, in place of those before it."""
-        values = {field.name: getattr(daemon, field.name) for field in fields(daemon)}
+        values = {column: getattr(daemon, column) for column in _COLUMNS}
         with self._gate.writing() as connection:
             connection.execute(delete(tables.daemons))
             connection.execute(insert(tables.daemons).values(values))
@@ -131,7 +148,14 @@ class Operation:
         self._gate.execute(of_the_name.values(beat_at=at, stopped_at=at))
 
     def daemon(self) -> DaemonRecord | None:
-        """Return the daemon that began last on this ledger; None if none ever did."""
+        """Return the daemon that began last on this ledger; None if none ever did.
+
+        Of several on a shared one it is the one that writes, as our clock would have told it.
+        """
+        if self._database.is_shared:
+            with self._database.reading() as connection:
+                found = connection.execute(_SHARED_DAEMON).mappings().first()
+            return None if found is None else _by_our_clock(dict(found))
         latest_first = select(tables.daemons).order_by(_DAEMON.started_at.desc())
         for values in self._database.mappings(latest_first.limit(1)):
             return DaemonRecord(**values)
@@ -171,3 +195,16 @@ class Operation:
                 counts = json.loads(values["counts"])
                 found.append(replace(record, counts=counts))
         return tuple(found)
+
+
+def _by_our_clock(found: Mapping[str, Any]) -> DaemonRecord:
+    """Return a daemon of a shared ledger, with its moments as the clock of this machine would have told them."""
+    ahead = datetime.now(UTC) - tables.instant_of(found["now"])
+    if abs(ahead) < _SKEW:
+        ahead = timedelta()
+    moments: dict[str, datetime] = {}
+    for name in ("started_at", "beat_at", "stopped_at"):
+        if found[name] is not None:
+            moments[name] = tables.instant_of(found[name]) + ahead
+    known = {name: found[name] for name in _COLUMNS} | moments
+    return DaemonRecord(**known, lives=found["lives"])

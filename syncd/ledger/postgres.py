@@ -33,7 +33,11 @@ from syncd.errors import (
 from syncd.ledger.address import LedgerAddress
 from syncd.ledger.files import create_private, file_errors
 from syncd.ledger.ownership import Ownership, read_progress
-from syncd.ledger.postgres_settings import require_fit, require_safe_commit
+from syncd.ledger.postgres_settings import (
+    ServerAbout,
+    require_fit,
+    require_safe_commit,
+)
 from syncd.ledger.refusals import told_refusal
 from syncd.ledger.sqlite_backend import SqliteBackend, empty_backend
 
@@ -121,7 +125,7 @@ class PostgresBackend:
         self._writer = self._engine.execution_options(writes=True)
         try:
             with self._told(), self.begin(writes=False) as connection:
-                self.server: str | None = require_fit(connection, address)
+                self.server: ServerAbout | None = require_fit(connection, address)
         except BaseException:
             self.close()
             raise

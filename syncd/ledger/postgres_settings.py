@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Row, text
@@ -14,7 +15,8 @@ _SETTINGS = text(
     "SELECT current_setting('fsync') AS fsync, current_setting('synchronous_commit') AS synchronous_commit, "
     "current_setting('synchronous_standby_names') AS standbys, pg_is_in_recovery() AS is_standby, "
     "current_setting('server_encoding') AS encoding, "
-    "current_setting('server_version_num')::integer / 10000 AS version"
+    "current_setting('server_version_num')::integer / 10000 AS version, "
+    "(SELECT count(*) FROM pg_stat_replication) AS connected, pg_backend_pid() AS pid"
 )
 
 _LOST_IN_A_CRASH = ("off", "local")
@@ -24,8 +26,31 @@ _NAME_THE_PRIMARY = (
 )
 
 
-def require_fit(connection: Connection, address: LedgerAddress) -> str:
-    """Raise `LedgerUnfit` for a server that is not fit for a ledger; return what it is, for people."""
+@dataclass(frozen=True, slots=True)
+class ServerAbout:
+    """What the server of a ledger is, as far as it matters; a text for people.
+
+    `standbys` are the synchronous ones by the setting, `connected` is how many standbys follow it now.
+    """
+
+    version: int
+    synchronous_commit: str
+    standbys: str
+    connected: int
+    is_pooled: bool
+
+    def __str__(self) -> str:
+        pooled = " behind a pooler" if self.is_pooled else ""
+        standbys = self.standbys or "none"
+        follow = "1 follows" if self.connected == 1 else f"{self.connected} follow"
+        return (
+            f"PostgreSQL {self.version}{pooled}, synchronous_commit = {self.synchronous_commit}, "
+            f"synchronous standbys: {standbys}; {follow} it"
+        )
+
+
+def require_fit(connection: Connection, address: LedgerAddress) -> ServerAbout:
+    """Raise `LedgerUnfit` for a server that is not fit for a ledger; return what it is."""
     found = connection.execute(_SETTINGS).one()
     if found.version < _LEAST_VERSION:
         raise _unfit(
@@ -48,11 +73,19 @@ def require_fit(connection: Connection, address: LedgerAddress) -> str:
             address, "is on a standby, which takes no writes", _NAME_THE_PRIMARY
         )
     require_safe_commit(found, address)
-    standbys = found.standbys or "none"
-    return (
-        f"PostgreSQL {found.version}, synchronous_commit = {found.synchronous_commit}, "
-        f"synchronous standbys: {standbys}"
+    return ServerAbout(
+        version=found.version,
+        synchronous_commit=found.synchronous_commit,
+        standbys=found.standbys,
+        connected=found.connected,
+        is_pooled=_process_told(connection) != found.pid,
     )
+
+
+def _process_told(connection: Connection) -> int:
+    """Return which process of the server we are connected to, as that said at the login; a pooler invents one."""
+    driver: Any = connection.connection.driver_connection
+    return int(driver.info.backend_pid)
 
 
 def require_safe_commit(found: Row[Any], address: LedgerAddress) -> None:

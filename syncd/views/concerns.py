@@ -24,6 +24,7 @@ from syncd.ledger.facts import Held
 from syncd.ledger.operation import ApiTrouble
 from syncd.views.alike import FEW
 from syncd.views.choice import by_time
+from syncd.views.members import MemberStatus
 from syncd.views.typed import as_argument
 
 
@@ -33,6 +34,7 @@ class ConcernKind(StrEnum):
     API = "api_unusable"
     CLOCK = "clock_wrong"
     CONFIGURATION = "configuration_refused"
+    MEMBERS = "members_differ"
     DOUBT = "in_doubt"
     VANISHED = "vanished"
     HELD = "held"
@@ -46,6 +48,7 @@ CONCERN_WORDS = {
     ConcernKind.API: "API",
     ConcernKind.CLOCK: "clock",
     ConcernKind.CONFIGURATION: "configuration",
+    ConcernKind.MEMBERS: "members differ",
     ConcernKind.DOUBT: "in doubt",
     ConcernKind.VANISHED: "vanished",
     ConcernKind.HELD: "held",
@@ -120,6 +123,19 @@ def of_clock(sentence: str, *, is_wrong: bool) -> Iterator[Concern]:
             detail=sentence,
             command="timedatectl set-ntp true",
             is_critical=True,
+        )
+
+
+def of_members(behind: Sequence[MemberStatus]) -> Iterator[Concern]:
+    """Yield that daemons on one ledger go by different configurations or programs, if they do."""
+    if behind:
+        names = ", ".join(f"{one.name} ({one.version})" for one in behind)
+        yield Concern(
+            kind=ConcernKind.MEMBERS,
+            title="Not all daemons go by the same configuration and version",
+            detail=f"{names} go by an earlier one than others, so they neither read nor write: give all the same "
+            "configuration file and the same version",
+            command="syncd doctor",
         )
 
 

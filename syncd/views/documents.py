@@ -23,6 +23,7 @@ from syncd.ledger.operation import ApiTrouble, CycleRecord, DaemonRecord
 from syncd.reconciler import Adoption, CycleReport, Preview, SourceReport
 from syncd.tuya import payload
 from syncd.views.concerns import Concern
+from syncd.views.members import LeaseStatus, MemberStatus
 from syncd.views.plan_words import PlanWords, held_on
 from syncd.views.status import SourceStatus, Status
 
@@ -226,6 +227,8 @@ def status_document(status: Status) -> dict[str, object]:
         "as_of": iso(status.now),
         "running": status.is_running,
         "daemon": _daemon(status.daemon),
+        "members": [_member(member) for member in status.sharing.members],
+        "lease": _lease(status.sharing.lease),
         "last_cycle": _cycle(status.last_cycle),
         "api": _api(status.api_trouble),
         "needs_attention": status.needs_attention,
@@ -266,6 +269,31 @@ def _daemon(daemon: DaemonRecord | None) -> dict[str, object] | None:
         "started_at": iso(daemon.started_at),
         "beat_at": iso(daemon.beat_at),
         "stopped_at": iso(daemon.stopped_at),
+    }
+
+
+def _member(member: MemberStatus) -> dict[str, object]:
+    return {
+        "name": member.name,
+        "holder": member.holder,
+        "version": member.version,
+        "configuration": member.configuration,
+        "basis": member.basis,
+        "reads": member.reads,
+        "beat_at": iso(member.beat_at),
+        "lives": member.lives,
+        "writer": member.is_writer,
+    }
+
+
+def _lease(lease: LeaseStatus | None) -> dict[str, object] | None:
+    if lease is None:
+        return None
+    return {
+        "daemon": lease.daemon,
+        "epoch": lease.epoch,
+        "term": lease.term,
+        "expires_in": round(lease.expires_in_s, 1),
     }
 
 

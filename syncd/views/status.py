@@ -16,6 +16,7 @@ from syncd.ledger.operation import API_TROUBLE, ApiTrouble, CycleRecord, DaemonR
 from syncd.reconciler import clock_told, forecast
 from syncd.views import concerns
 from syncd.views.concerns import Concern, ConcernKind
+from syncd.views.members import Sharing
 from syncd.views.state_words import StateWord, state_word_of
 
 
@@ -65,7 +66,8 @@ class SourceStatus:
 class Status:
     """Whether syncd works, how the sources stand, and what needs a person.
 
-    `daemon` is the one that began last on this state, `last_cycle` may be that of a `syncd once`.
+    `daemon` is the one that began last on this state, or of several the one that writes; `sharing` has all of
+    them. `last_cycle` may be that of a `syncd once`.
     `counts` are the current bookings by state.
     `waiting` counts those that wait and are booked without a person, `to_approve` those that a person is to
     approve in Tuya.
@@ -81,6 +83,7 @@ class Status:
     now: datetime
     mode: str
     daemon: DaemonRecord | None
+    sharing: Sharing
     last_cycle: CycleRecord | None
     api_trouble: ApiTrouble | None
     sources: tuple[SourceStatus, ...]
@@ -134,8 +137,10 @@ class Status:
                 waiting -= number
         used = ledger.calls.in_month(now)
         strays, duplicates = count_leftovers(ledger.facts)
+        sharing = Sharing.of(ledger, config.api.client_id)
         found = [
             *concerns.of_configuration(problems),
+            *concerns.of_members(sharing.behind),
             *_concerns(ledger, config, sources, known, now),
         ]
         found.sort(key=_urgency)
@@ -144,6 +149,7 @@ class Status:
             now=now,
             mode=config.mode,
             daemon=ledger.operation.daemon(),
+            sharing=sharing,
             last_cycle=cycles[0] if cycles else None,
             api_trouble=known.api_trouble,
             sources=sources,
@@ -170,6 +176,8 @@ class Status:
     @property
     def is_running(self) -> bool:
         """Return whether a daemon works on this state."""
+        if self.sharing.is_any_alive:
+            return True
         return self.daemon is not None and self.daemon.is_running(self.now)
 
     @property

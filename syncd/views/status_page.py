@@ -11,6 +11,7 @@ from syncd.reconciler import DONE, missing_told
 from syncd.views.alike import FEW, few_of_each
 from syncd.views.booking_table import print_bookings
 from syncd.views.concerns import CONCERN_WORDS, Concern, ConcernKind, sameness_of
+from syncd.views.members import LeaseStatus, MemberStatus, role_of
 from syncd.views.moments import NO_AGE, age
 from syncd.views.rows import Row, SheetColumn, print_beneath, print_rows
 from syncd.views.screen import words
@@ -25,6 +26,7 @@ def print_status(
 ) -> None:
     """Print whether syncd works, the sources, and what needs a person; `everything`: sum up nothing."""
     _print_head(sheet, status)
+    _print_members(sheet, status)
     _print_sources(sheet, status, everything=everything)
     _print_concerns(sheet, status, everything=everything)
     _print_remarks(sheet, status, everything=everything)
@@ -133,6 +135,53 @@ def _outcome(cycle: CycleRecord) -> str:
         return "failed"
     done = [f"{cycle.counts[name]} {name}" for name in DONE if cycle.counts.get(name)]
     return ", ".join(done) or "nothing to do"
+
+
+# Members
+
+
+def _print_members(sheet: Sheet, status: Status) -> None:
+    """Print the daemons that share the ledger, the writer first; nothing of a ledger in a file."""
+    members = status.sharing.members
+    if not members:
+        return
+    columns = (
+        SheetColumn("daemon", rest=True),
+        SheetColumn("does", whole=True),
+        SheetColumn("sources", whole=True),
+        SheetColumn("last sign", whole=True),
+        SheetColumn("version", whole=True),
+    )
+    sheet.say()
+    print_rows(sheet, columns, [_member_row(member, status) for member in members])
+    lease = status.sharing.lease
+    if lease is not None and not any(one.is_writer for one in members):
+        sheet.tell(_lease_told(lease), style="" if lease.expires_in_s else "yellow")
+
+
+def _lease_told(lease: LeaseStatus) -> str:
+    """Return who writes that is no daemon, or that nobody does."""
+    if lease.expires_in_s:
+        return f"{lease.daemon} writes, a command that ends soon (term {lease.epoch})."
+    return (
+        f"Nobody writes at this moment; {lease.daemon} did last (term {lease.epoch})."
+    )
+
+
+def _member_row(member: MemberStatus, status: Status) -> Row:
+    does, style = role_of(member), ""
+    if not member.lives:
+        style = "dim"
+    elif member.is_behind:
+        style = "red"
+    cells = (
+        words(member.name),
+        words(does, style=style),
+        words(member.reads if member.lives else ""),
+        words(age(member.beat_at, status.now), style=style),
+        words(member.version),
+    )
+    return Row(cells)
 
 
 # Sources

@@ -13,6 +13,7 @@ from syncd.views.catalogue import phrase
 from syncd.views.choice import Day
 from syncd.views.concerns import ConcernKind
 from syncd.views.documents import status_document
+from syncd.views.members import MemberStatus, role_of
 from syncd.views.status import SourceStatus, Status
 from syncd.web.asked import Asked
 from syncd.web.commands import CommandWords
@@ -32,9 +33,22 @@ class CycleRow:
     told: str
 
 
+@dataclass(frozen=True, slots=True)
+class MemberShown:
+    """A daemon that shares the ledger, with what it does in words, and their style and sign."""
+
+    name: str
+    does: str
+    style: str
+    glyph: str
+    reads: int
+    beat_at: datetime
+    version: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrontPage:
-    """All that the front page shows.
+    """All that the front page shows; `members` only of a ledger that several daemons share.
 
     `sources` are those in front, failing ones first, `other_sources` the rest of many.
     `last_complete` is when a cycle ended last that could use the API.
@@ -44,6 +58,7 @@ class FrontPage:
     status: Status
     needs: ConcernList
     today: DayPage
+    members: tuple[MemberShown, ...]
     sources: tuple[SourceStatus, ...]
     other_sources: tuple[SourceStatus, ...]
     cycles: tuple[CycleRow, ...]
@@ -68,6 +83,7 @@ def show_front(asked: Asked) -> FrontPage:
             CommandWords(asked.now, asked.zone),
         ),
         today=day_page(asked, Day(today, asked.zone), links_from=today),
+        members=tuple(map(_member_row, status.sharing.members)),
         sources=tuple(in_order[:_SOURCES]),
         other_sources=tuple(in_order[_SOURCES:]),
         cycles=tuple(CycleRow(cycle, _cycle_told(cycle)) for cycle in cycles),
@@ -79,6 +95,23 @@ def show_front(asked: Asked) -> FrontPage:
 def front_document_of(asked: Asked) -> Mapping[str, object]:
     """Return the document of `status --json`."""
     return status_document(asked.status(asked.ledger.bookings.all()))
+
+
+def _member_row(member: MemberStatus) -> MemberShown:
+    style, glyph = "booked", "✓"
+    if not member.lives:
+        style, glyph = "over", "–"
+    elif member.is_behind:
+        style, glyph = "refused", "✕"
+    return MemberShown(
+        name=member.name,
+        does=role_of(member),
+        style=style,
+        glyph=glyph,
+        reads=member.reads,
+        beat_at=member.beat_at,
+        version=member.version,
+    )
 
 
 def _cycle_told(cycle: CycleRecord) -> str:

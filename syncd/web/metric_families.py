@@ -93,6 +93,7 @@ def families_of_ledger(values: MetricValues) -> Iterator[Metric]:
     yield from _of_api(values.status, values.measured)
     yield from _of_cycles(values.measured)
     yield from _of_notices(values.measured)
+    yield from _of_sharing(values)
     yield _number(
         "ledger_size_bytes",
         "Bytes that the ledger takes on disk.",
@@ -328,6 +329,32 @@ def _of_notices(measured: Measured) -> Iterator[Metric]:
         "Tries to deliver a notice: taken, not taken and tried again, refused for good, or given up.",
         "channel result",
         tries,
+    )
+
+
+def _of_sharing(values: MetricValues) -> Iterator[Metric]:
+    yield _gauge(
+        "lease_held",
+        "Whether this daemon holds the lease without which nobody writes; of a ledger in a file it always does.",
+        "lease",
+        {("writer",): float(values.writes)},
+    )
+    yield _number(
+        "members",
+        "Daemons that live on this ledger.",
+        values.members,
+    )
+    yield _counter(
+        "lease_takeovers",
+        "Terms that began, of all daemons on this ledger; of one in a file none.",
+        "",
+        {(): values.measured.counter(CounterName.LEASE_TAKEOVERS)},
+    )
+    yield _counter(
+        "fence_refusals",
+        "Writes of a daemon whose term was over, which the ledger refused.",
+        "",
+        {(): values.measured.counter(CounterName.FENCE_REFUSALS)},
     )
 
 

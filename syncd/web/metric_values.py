@@ -10,6 +10,7 @@ from syncd.core.booking import BookingState
 from syncd.core.totals import Skips
 from syncd.ledger.counts import DriftCounts
 from syncd.ledger.facts import COMPARED_AT
+from syncd.ledger.holding import process_name
 from syncd.ledger.measurements import Measured
 from syncd.views.concerns import ConcernKind
 from syncd.views.status import Status
@@ -22,6 +23,7 @@ class MetricValues:
 
     `closed` are the bookings that are over or cancelled and still remembered, `drift` those that are otherwise
     in Tuya, `doubt_since` is when the oldest request was sent whose answer is not known.
+    `writes`: this process is the one that does, `members` live on the ledger.
     """
 
     status: Status
@@ -32,6 +34,8 @@ class MetricValues:
     doubt_since: datetime | None
     compared_at: datetime | None
     size_bytes: int
+    writes: bool
+    members: int
 
     @classmethod
     def of(cls, asked: Asked) -> MetricValues:
@@ -47,7 +51,17 @@ class MetricValues:
             doubt_since=_doubt_since(status),
             compared_at=ledger.facts.get(COMPARED_AT),
             size_bytes=ledger.size(),
+            writes=_writes(status) or not ledger.is_shared,
+            members=sum(one.lives for one in status.sharing.members) or 1,
         )
+
+
+def _writes(status: Status) -> bool:
+    """Tell whether this process holds the lease of a shared ledger."""
+    lease = status.sharing.lease
+    if lease is None or not lease.expires_in_s:
+        return False
+    return lease.daemon == process_name()
 
 
 def _doubt_since(status: Status) -> datetime | None:

@@ -157,8 +157,11 @@ class Campus:
             self.api.processes[name] = pid
             self._names[pid] = name
         for name in names:
-            daemon = self.members[name].running
-            daemon.until(lambda at=daemon: at.manager.count("READY"), "READY=1")
+            self._await_ready(self.members[name].running)
+
+    @staticmethod
+    def _await_ready(daemon: Daemon) -> None:
+        daemon.until(lambda: daemon.manager.count("READY"), "READY=1")
 
     def _new(self, name: str) -> Member:
         folder = self.folder / name

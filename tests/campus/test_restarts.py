@@ -23,6 +23,15 @@ def many(number: int) -> dict[str, str]:
     return found
 
 
+def await_progress(campus: Campus) -> None:
+    """Wait until something more is booked, or everything is."""
+    made = len(campus.api.writes())
+    until(
+        lambda: len(campus.api.writes()) > made or campus.at_rest(),
+        "something is booked",
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.first(0, 1)
 @pytest.mark.parametrize("times", [3, 50])
@@ -32,12 +41,8 @@ def test_the_database_crashes_under_a_first_booking(
     """Nothing is lost, and nothing doubled."""
     several.write("s1", many(200))
     several.start("a", "b", "c")
-    for number in range(times):
-        made = len(several.api.writes())
-        until(
-            lambda made=made: len(several.api.writes()) > made or several.at_rest(),
-            f"something is booked before restart {number}",
-        )
+    for _ in range(times):
+        await_progress(several)
         clusters.restart(broken)
     until(several.at_rest, "booked")
     several.require_good()
