@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -1367,7 +1368,7 @@ def test_an_index_of_an_earlier_version_is_kept(file: Path) -> None:
 def test_buckets_of_an_index_are_replaced_one_by_one(file: Path) -> None:
     """A bucket that did not change is not written again, an empty one is dropped, and no other source's."""
     with open_as_owner(file) as ledger:
-        record = ledger.worklist.record_scan
+        record = partial(ledger.worklist.record_scan, at=NOW)
         for source in ("a", "b"):
             stored = {0: [b"0"], 1: [b"1"], 2: [b"2", b"!"]}
             record(source, stored, "whole", whole=True, kept={})

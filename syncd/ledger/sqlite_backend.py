@@ -18,6 +18,7 @@ from syncd.ledger.address import LedgerAddress
 from syncd.ledger.conversion import convert_aside
 from syncd.ledger.files import FileIdentity, create_private, file_errors, has_bytes
 from syncd.ledger.ownership import Ownership, lock_file, read_progress
+from syncd.ledger.postgres_settings import ServerAbout
 from syncd.ledger.refusals import told_refusal
 from syncd.ledger.sqlite import begin_transaction, empty_engine, is_busy, open_engine
 
@@ -61,7 +62,7 @@ class SqliteBackend:
     """A database in a file of this machine."""
 
     is_shared = False
-    server: str | None = None
+    server: ServerAbout | None = None
     rebuild = _REBUILD
     errors: tuple[type[Exception], ...] = (SQLAlchemyError, sqlite3.Error)
 
