@@ -291,6 +291,22 @@ def test_trust_counts_the_time_of_the_asking(ledger: Ledger, store: LeaseStore) 
     assert term.trust.until_s == 155.0
 
 
+def test_it_passes_a_pooler(pooled: str, tmp_path: Path) -> None:
+    """With the one connection of a pooler in transaction mode, while two threads use it."""
+    address = LedgerAddress(pooled, own=made(tmp_path / "pooled"))
+    often = Timing(ttl_s=6.0, renew_s=0.05, margin_s=1.0, tick_s=0.05)
+    with (
+        Ledger.open(address, owner=True) as ledger,
+        hold_writer(ledger, CLIENT, timing=often) as trusted,
+    ):
+        for number in range(20):
+            assert ledger.calls.count("GET", NOW)
+            ledger.bookings.record(booked(f"u{number}"), at=NOW, what="test")
+        assert trusted()
+        assert 0 < ledger.lease_store(f"writer:{CLIENT}").look().left_s <= 6.0
+        assert len(ledger.bookings.current()) == 20
+
+
 # Members
 
 

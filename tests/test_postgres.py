@@ -401,14 +401,12 @@ def test_the_main_job(shared_office: Office, database: str, postgres: Cluster) -
     assert "takes" in doctor.out
     backup = office.run("backup", str(office.folder / "copy"))
     assert (backup.code, "pg_dump" in backup.err) == (78, True)
-    daemon = office.run("run")
-    assert (daemon.code, "timer" in daemon.err) == (78, True)
     (kept,) = statement(
         postgres,
         "SELECT value FROM facts WHERE name = 'configuration'",
         database.rpartition("/")[2],
     )
-    told = (shown.out, shown.err, doctor.out, backup.err, daemon.err, str(kept))
+    told = (shown.out, shown.err, doctor.out, backup.err, str(kept))
     assert not any("hush" in one for one in told)
 
 
