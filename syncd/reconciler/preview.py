@@ -15,6 +15,7 @@ from syncd.apply.drift import is_unproven, remember
 from syncd.apply.questions import Questions, all_oddities
 from syncd.core.booking import CLOSED_STATES, Booking
 from syncd.core.by_content import ByContent
+from syncd.core.changes import Create
 from syncd.core.foreseen import foreseen_refusals
 from syncd.core.occurrence import Defect, Reading
 from syncd.core.reasons import Reason
@@ -43,6 +44,11 @@ from syncd.reconciler.source_records import SourceRecords
 UNPROVEN = (
     "A list of the API is refused or contradicts itself, and this state does not tell that it is not booked; "
     "it is booked as soon as a list proves it."
+)
+
+RECOVERING = (
+    "The database of the ledger was put back, so a request that was sent before may be lost to it: this is "
+    "booked when none can arrive any more and the API was asked once more."
 )
 
 
@@ -109,6 +115,10 @@ class Previewer:
         if is_unproven(self._ledger):
             hidden = self._gatherer.unproven
             decided = decided.put_off(hidden, Reason.UNPROVEN, UNPROVEN)
+        if self._ledger.bookings.recovery is not None:
+            creates = [c for c in decided.writes if isinstance(c, Create)]
+            keys = {create.meeting.key for create in creates}
+            decided = decided.put_off(keys, Reason.UNPROVEN, RECOVERING)
         reports = noted(self._reports(readings), decided)
         oddities = self._api.current_oddities()
         return Preview(

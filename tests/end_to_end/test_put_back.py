@@ -88,6 +88,7 @@ def test_what_was_lost_is_found(
     report = cycle(office)
     assert (report.counts["adopted"], report.counts["created"]) == (1, 0)
     assert waiting(report) == {"unproven"}
+    assert {change["reason"] for change in office.plan()["changes"]} == {"unproven"}
     almost = cycle(office, SIGNING + VALIDITY - timedelta(minutes=1))
     assert (almost.counts["created"], waiting(almost)) == (0, {"unproven"})
     assert office.writes() == []
