@@ -36,7 +36,7 @@ RESTS_AS_SEEN = {
 PARTS = {"_OF_THE_UID"}
 
 _POSTGRESQL: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-_SQLITE: Dialect = sqlite.dialect()  # type: ignore[no-untyped-call]
+_SQLITE: Dialect = sqlite.dialect()
 
 _IN_WORDS = re.compile(r"(INSERT INTO|UPDATE|DELETE FROM)\s+agenda\b", re.IGNORECASE)
 

@@ -266,7 +266,7 @@ def test_long_lists_of_witnesses_are_counted(here: LedgerAddress) -> None:
         uid = token_hex(1_000)
         ledger.bookings.record(wish(uid), at=NOW, what="test")
         ledger.worklist.record_scan(
-            "office", {}, "", whole=True, kept={uid: b"x"}, ready=[uid]
+            "office", {}, "", at=NOW, whole=True, kept={uid: b"x"}, ready=[uid]
         )
         ledger.worklist.remark("office", {uid: "x"})
         assert ledger.worklist.ready(NOW) == {"a", "b", uid}
