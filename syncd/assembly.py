@@ -163,6 +163,7 @@ def service(
         stopping.tells(ledger.under_way.stops)
         if owner:
             keep_configuration(config, ledger)
+            ledger.begin_reading(reading_basis(config))
         parts = assemble(
             config,
             ledger,
@@ -229,8 +230,6 @@ def assemble(
     `clock` gives the present, without it that of this machine does. `trusted` is asked before anything is sent to
     the API whether it may be; without it everything may.
     """
-    if owner:
-        ledger.basis = reading_basis(config)
     clock = clock or utc_now
     subscriptions = Subscriptions(
         {

@@ -1371,14 +1371,14 @@ def test_buckets_of_an_index_are_replaced_one_by_one(file: Path) -> None:
         record = partial(ledger.worklist.record_scan, at=NOW)
         for source in ("a", "b"):
             stored = {0: [b"0"], 1: [b"1"], 2: [b"2", b"!"]}
-            record(source, stored, "whole", whole=True, kept={})
+            record(source, stored, "whole", at=NOW, whole=True, kept={})
         rows = "SELECT rowid FROM inventory_buckets WHERE source = 'a' AND bucket = 2"
         before = raw(file, rows)
-        record("a", {1: (), 3: [b"3"]}, "in part", whole=False, kept={})
+        record("a", {1: (), 3: [b"3"]}, "in part", at=NOW, whole=False, kept={})
         assert raw(file, rows) == before
         index_of = ledger.worklist.index_of
         assert index_of("a") == {0: b"0", 2: b"2!", 3: b"3"}
-        record("a", {0: [b"new"]}, "whole", whole=True, kept={})
+        record("a", {0: [b"new"]}, "whole", at=NOW, whole=True, kept={})
         assert index_of("a") == {0: b"new"}
         assert index_of("b") == {0: b"0", 1: b"1", 2: b"2!"}
 

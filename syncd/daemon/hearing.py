@@ -77,6 +77,7 @@ class Hearing:
 
     def forget(self, names: Collection[str]) -> None:
         """Hear of sources anew, because they were read here meanwhile."""
+        self._version = None
         for name in names:
             self._heard.pop(name, None)
             self._complete_at.pop(name, None)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from syncd.assembly import Service, assemble, keep_configuration
+from syncd.assembly import Service, assemble, keep_configuration, reading_basis
 from syncd.config import Config
 from syncd.daemon.allocator import give_back_memory
 from syncd.daemon.duties import Duties
@@ -43,6 +43,7 @@ class Work:
         self._is_over = False
         self._config = config
         self.parts: Service = self.assembled(config)
+        ledger.begin_reading(reading_basis(config))
         self._sources = OwnSources(self.parts, ledger, mandate, around)
         self._turn = WritingTurn()
         self._duties = Duties(ledger.people, mandate.now)
@@ -83,6 +84,7 @@ class Work:
         former = self.parts
         self._config = parts.config
         self.parts = parts
+        self._ledger.begin_reading(reading_basis(parts.config))
         self._sources.swap(parts)
         return former
 
@@ -232,7 +234,9 @@ class Work:
     def _read(self) -> None:
         """Read what is owed for the one that writes."""
         names = self._sources.take_owed()
-        if not names:
+        due_at = self.parts.reconciler.due_at
+        is_due = due_at is not None and due_at <= self._mandate.now()
+        if not names and not is_due:
             return
         reports = self.parts.reconciler.read(names)
         self._sources.note_put_off()

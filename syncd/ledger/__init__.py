@@ -160,8 +160,9 @@ class Ledger:
         """Return what the readings of this process rest on, as `basis_of` tells it, on a shared ledger."""
         return self.worklist.versions.basis
 
-    @basis.setter
-    def basis(self, basis: str) -> None:
+    def begin_reading(self, basis: str) -> None:
+        """Let other parts of this process read from now on, which rest on that and know of no index yet."""
+        self.worklist.versions.clear()
         self.worklist.versions.basis = basis
 
     def prune(self, before: datetime, *, unseen_before: datetime | None = None) -> int:

@@ -17,7 +17,6 @@ from syncd.config import load
 from syncd.ics import Locale
 from syncd.intake import CalendarSource
 from syncd.ledger import Ledger, LedgerAddress
-from syncd.ledger.database import Database
 from syncd.reconciler import CycleReport, Reconciler
 from syncd.sources.files import FileSource
 from tests.conftest import Office, ahead, event
@@ -81,11 +80,9 @@ class Pair:
         if changes:
             office.change(*changes)
         config = load(office.folder / "syncd.toml")
-        database = Database(
-            LedgerAddress(self.url, own=own), owner=False, patience_s=5.0
-        )
-        ledger = self.opened.enter_context(Ledger(database, owner=True))
-        ledger.basis = assembly.reading_basis(config)
+        address = LedgerAddress(self.url, own=own)
+        ledger = self.opened.enter_context(Ledger.open(address, owner=True))
+        ledger.begin_reading(assembly.reading_basis(config))
         api = assembly.api_client(config)
         self.opened.callback(api.close)
         steps = Steps()

@@ -28,7 +28,6 @@ from syncd.intake.poison import Poison
 from syncd.intake.ports import IntakeLedger
 from syncd.ledger import Ledger, LedgerAddress, Refresh
 from syncd.ledger.agenda import News
-from syncd.ledger.database import Database
 from syncd.ledger.facts import SALT
 from syncd.ledger.index_versions import ANEW, basis_of
 from syncd.ledger.sources import UnchangedLook
@@ -151,9 +150,8 @@ class Campus:
         own = self.folder / f"member-{len(list(self.folder.glob('member-*')))}"
         own.mkdir()
         address = LedgerAddress(self.url, own=own)
-        database = Database(address, owner=False, patience_s=5.0)
-        ledger = self.opened.enter_context(Ledger(database, owner=True))
-        ledger.basis = basis
+        ledger = self.opened.enter_context(Ledger.open(address, owner=True))
+        ledger.begin_reading(basis)
         return self._on(ledger, at_hand, aside=aside)
 
     def alone(self) -> Member:
