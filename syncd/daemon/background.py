@@ -75,9 +75,15 @@ class BackgroundReads:
         self._fetching -= arrived
         return arrived
 
-    def forget(self) -> None:
-        """Forget what is being fetched for a former configuration, so that the same can be asked anew."""
-        self._fetching = set()
+    def forget(self, names: Iterable[str] | None = None) -> None:
+        """Forget what is being fetched of these feeds, so that they can be asked anew.
+
+        Without names all of it, which was asked for a former configuration.
+        """
+        if names is None:
+            self._fetching = set()
+        else:
+            self._fetching.difference_update(names)
 
     def _has_room(self) -> bool:
         return self._subscriptions is None or self._subscriptions.has_room

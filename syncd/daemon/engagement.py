@@ -91,7 +91,6 @@ class Engagement:
             raise membership.explained(error)
         self._absence.note(error)
         self.end(reachable=not isinstance(error, LedgerAway))
-        self._around.background.forget()
         self._follow(True)
 
     def end(self, *, reachable: bool = True) -> None:
@@ -125,6 +124,7 @@ class Engagement:
         if work is None:
             return
         work.end()
+        self._around.background.forget()
         if work.to_reload:
             self._around.wakes.wake(CONFIGURATION, "still to be done")
 

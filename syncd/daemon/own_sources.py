@@ -189,15 +189,20 @@ class OwnSources:
         subscriptions = self._parts.subscriptions
         own = self._names.intersection(names)
         feeds = {name for name in own if name in subscriptions}
-        subscriptions.forget(feeds)
+        self._forget_feeds(feeds)
         self._ask(feeds)
         self.owed |= own - feeds
+
+    def _forget_feeds(self, names: Collection[str]) -> None:
+        """Know nothing of feeds that another member asked, or is to ask."""
+        self._parts.subscriptions.forget(names)
+        self._around.background.forget(names)
 
     def _change_hands(self, names: frozenset[str]) -> None:
         """Know nothing of sources that are read here from now on, or no more."""
         if self._hearing is not None:
             self._hearing.forget(names)
-        self._parts.subscriptions.forget(names)
+        self._forget_feeds(names)
         for name in names:
             self._parts.reconciler.forget_source(name)
             self.heard.pop(name, None)

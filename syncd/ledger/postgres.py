@@ -22,6 +22,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
+from syncd import migrations
 from syncd.errors import (
     CommitUnknown,
     LedgerAway,
@@ -226,6 +227,8 @@ class PostgresBackend:
         """Let nobody else change the schema, and nobody write by the former one, until the end and after it."""
         lock = text(f"SELECT pg_advisory_xact_lock({_SCHEMA_LOCK})")
         connection.execute(lock)
+        if migrations.revision_of(connection) == migrations.HEAD:
+            return  # somebody else has converted it meanwhile, and may work on it by now
         if connection.execute(_HAS_LEASES).scalar():
             connection.execute(_END_TERMS)
 

@@ -240,7 +240,9 @@ class Campus:
         assert missing(self.wanted, reservations) == []
         if self.cluster is not None:
             said = self.api.writes() if letters is None else letters
-            assert strangers(said, self.terms()) == []
+            terms = self.terms()
+            found = strangers(said, terms)
+            assert found == [], f"{found} among {terms}"
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from types import FrameType
 from typing import Any
 
 from syncd.daemon import life
+from syncd.exits import told_to_people
 
 _PACKAGE = Path(life.__file__).parent.parent
 
@@ -65,7 +66,8 @@ def main() -> None:
         from syncd.core.leases import Timing
 
         options["timing"] = Timing(*map(float, timing.split("/")))
-    life.run_daemon(Path(config), **options)
+    with told_to_people():
+        life.run_daemon(Path(config), **options)
 
 
 if __name__ == "__main__":
