@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from syncd import config as configuration
-from syncd.assembly import subscription
+from syncd.assembly.calendars import subscription
 from syncd.config import (
     BearerAuth,
     Config,

@@ -180,7 +180,8 @@ def rooms_suggest(context: typer.Context, output: OutputOption = None) -> None:
 
     Example: syncd rooms suggest --output rooms.toml
     """
-    from syncd.assembly import mapping_rules, service
+    from syncd.assembly import service
+    from syncd.assembly.settings import mapping_rules
     from syncd.setup.calendar_names import names_in
     from syncd.setup.room_suggestions import RoomSuggestions
     from syncd.setup.writing import give, refuse_existing
@@ -208,7 +209,8 @@ def people_suggest(context: typer.Context, output: OutputOption = None) -> None:
 
     Example: syncd people suggest --output people.csv
     """
-    from syncd.assembly import mapping_rules, service
+    from syncd.assembly import service
+    from syncd.assembly.settings import mapping_rules
     from syncd.setup.calendar_names import names_in
     from syncd.setup.people_suggestions import (
         Directory,

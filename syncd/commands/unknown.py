@@ -39,7 +39,8 @@ def unknown(
 
     Example: syncd unknown people --csv
     """
-    from syncd.assembly import mapping_rules, service
+    from syncd.assembly import service
+    from syncd.assembly.settings import mapping_rules
     from syncd.setup.calendar_names import names_in
     from syncd.setup.unknown import Unknown
     from syncd.setup.unknown_page import (

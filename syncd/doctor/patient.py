@@ -19,9 +19,9 @@ from syncd.assembly import (
     api_client,
     open_ledger,
     service,
-    subscription,
     utc_now,
 )
+from syncd.assembly.calendars import subscription
 from syncd.config import Config, Source, load
 from syncd.core.occurrence import Reading
 from syncd.errors import ConfigError, SourceMalformed, SourceUnavailable

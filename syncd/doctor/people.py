@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from syncd.assembly import mapping_rules
+from syncd.assembly.settings import mapping_rules
 from syncd.core.amounts import some
 from syncd.core.mapper import Mapper
 from syncd.doctor.api import REACHABLE, TOKEN, USERS

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta, tzinfo
 
-from syncd.assembly import mapping_rules
+from syncd.assembly.settings import mapping_rules
 from syncd.core.amounts import some
 from syncd.core.booking import HOLDING_STATES
 from syncd.core.mapper import Mapper, Wanted

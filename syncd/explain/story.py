@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, tzinfo
 from itertools import islice
 
-from syncd.assembly import Service, mapping_rules
+from syncd.assembly import Service
+from syncd.assembly.settings import mapping_rules
 from syncd.core.acknowledged import Acknowledged, Acknowledgement
 from syncd.core.booking import Booking
 from syncd.core.mapper import Mapper

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from syncd.assembly import mapping_rules
+from syncd.assembly.settings import mapping_rules
 from syncd.config import Config, load
 from syncd.errors import Unanswered
 from syncd.setup.calendar_names import names_in

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import httpx
 
 from syncd import assembly
+from syncd.assembly.settings import settings_of
 from syncd.config import Config, load
 from syncd.ics import Locale, ParserPool
 from syncd.intake import CalendarSource
@@ -267,7 +268,7 @@ class Year:
                 sources=[self._source(config, name) for name in self._calendars],
                 api=client,
                 ledger=ledger,
-                settings=assembly._settings(config),
+                settings=settings_of(config),
                 clock=self._clock.now,
                 progress=assembly.NoProgress(),
                 pool=ParserPool(keep=False),

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from syncd import assembly
+from syncd.assembly.settings import settings_of
 from syncd.config import load
 from syncd.ics import Locale
 from syncd.intake import CalendarSource
@@ -97,7 +98,7 @@ class Pair:
             sources=[calendar],
             api=api,
             ledger=ledger,
-            settings=assembly._settings(config),
+            settings=settings_of(config),
             clock=steps,
             progress=assembly.NoProgress(),
             alive=steps,

@@ -30,11 +30,11 @@ import structlog
 from syncd.assembly import (
     NoProgress,
     Service,
-    mapping_rules,
     open_ledger,
     service,
     utc_now,
 )
+from syncd.assembly.settings import mapping_rules
 from syncd.config import Config, load
 from syncd.core.changes import Mode
 from syncd.core.settings import Settings

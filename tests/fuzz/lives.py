@@ -22,6 +22,7 @@ from typing import Any, Protocol, cast
 
 from syncd import assembly
 from syncd.apply import Api
+from syncd.assembly.settings import settings_of
 from syncd.config import load
 from syncd.errors import ApiUnusable, ReservationError
 from syncd.ics import Locale
@@ -214,7 +215,7 @@ class _Process:
             ],
             api=cast(Api, _OneAtATime(self._api)),
             ledger=self.ledger,
-            settings=assembly._settings(config),
+            settings=settings_of(config),
             clock=clock,
             progress=assembly.NoProgress(),
         )

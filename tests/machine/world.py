@@ -26,6 +26,7 @@ from urllib.parse import urlsplit
 
 from syncd import assembly
 from syncd.apply import Api
+from syncd.assembly.settings import settings_of
 from syncd.config import Config, load
 from syncd.core.booking import Booking, BookingState
 from syncd.core.changes import Plan
@@ -521,7 +522,7 @@ class _Life:
             ],
             api=cast(Api, _Port(self._api, self._call)),
             ledger=cast(LedgerPort, _Port(self.ledger, self._call)),
-            settings=assembly._settings(config),
+            settings=settings_of(config),
             clock=world.tick,
             gives_way=self._gives_way,
             progress=assembly.NoProgress(),

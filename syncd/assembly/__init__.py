@@ -9,33 +9,30 @@ import signal
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
 
 from syncd.apply import Progress
+from syncd.assembly.calendars import (
+    ReadOnlyFeeds,
+    calendar_source,
+    new_fetcher,
+    subscription,
+)
+from syncd.assembly.settings import settings_of
 from syncd.config import (
     Config,
-    Room,
-    Source,
     State,
     kept_text,
-    sources,
 )
-from syncd.core.changes import Mode, OnCancel, OnChange
-from syncd.core.feed import Body, Snapshot
 from syncd.core.leases import writer_lease
-from syncd.core.mapper import MappingRules, SourceRules
-from syncd.core.rooms import RoomRule
-from syncd.core.settings import Settings
 from syncd.errors import ApiUnusable
-from syncd.ics import Locale, ParserPool
-from syncd.intake import CalendarSource, Elsewhere, Fetched, Prepare, program
+from syncd.ics import ParserPool
+from syncd.intake import Elsewhere, Prepare, program
 from syncd.ledger import Ledger, LedgerAddress
 from syncd.ledger.clock import LedgerClock
-from syncd.ledger.facts import PathWord, path_of
 from syncd.ledger.holding import hold_writer, since_boot
 from syncd.ledger.index_versions import basis_of
 from syncd.ledger.measurements import (
@@ -48,25 +45,11 @@ from syncd.ledger.operation import KEPT_CONFIGURATION
 from syncd.ledger.patience import LedgerPatience
 from syncd.migrations import HEAD
 from syncd.reconciler import Reconciler
-from syncd.sources.feeds import Subscription, Subscriptions
-from syncd.sources.files import FileSource, Memory
-from syncd.sources.http import (
-    Auth,
-    BasicAuth,
-    BearerAuth,
-    DigestAuth,
-    Feed,
-    HeaderAuth,
-    Tls,
-)
-from syncd.tuya import LATEST_SIGNING_S, REGIONS, TuyaApi
+from syncd.sources.feeds import Subscriptions
+from syncd.tuya import REGIONS, TuyaApi
 from syncd.tuya.apiclock import steady
 from syncd.tuya.codes import USED_UP
 from syncd.tuya.requests import RequestMade
-
-if TYPE_CHECKING:
-    from syncd.sources.http.fetcher import Fetcher
-
 
 Trusted = Callable[[], bool]
 """Tells whether anything may be sent to the API now."""
@@ -237,8 +220,8 @@ def assemble(
             for source in config.sources
             if source.url
         },
-        fetcher=partial(_fetcher, stopping),
-        store=ledger.sources if owner else _ReadOnlyFeeds(ledger),
+        fetcher=partial(new_fetcher, stopping),
+        store=ledger.sources if owner else ReadOnlyFeeds(ledger),
         clock=clock,
     )
 
@@ -255,12 +238,12 @@ def assemble(
     )
     reconciler = Reconciler(
         sources=[
-            _source(config, ledger, source, subscriptions, alive, owner=owner)
+            calendar_source(config, ledger, source, subscriptions, alive, owner=owner)
             for source in config.sources
         ],
         api=api,
         ledger=ledger,
-        settings=_settings(config),
+        settings=settings_of(config),
         clock=clock,
         stopping=stopping,
         gives_way=gives_way,
@@ -273,58 +256,6 @@ def assemble(
         elapsed=steady,
     )
     return Service(config, ledger, api, reconciler, subscriptions)
-
-
-class _ReadOnlyFeeds:
-    """The feeds in the ledger for who may not write: what is stored can be read."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        self.snapshot = ledger.sources.snapshot
-        self.body = ledger.sources.body
-
-    def keep_snapshot(
-        self, source: str, snapshot: Snapshot, body: Body | None = None
-    ) -> None:
-        """Keep nothing, since only the owner of the ledger may write."""
-
-
-def _fetcher(stopping: Callable[[], bool]) -> Fetcher:
-    """Return a new fetcher; loads the HTTP client, so it is called when the first feed is asked."""
-    from syncd.sources.http.fetcher import Fetcher
-
-    return Fetcher(stopping=stopping)
-
-
-def subscription(source: Source, config: Config) -> Subscription:
-    """Return the feed of a source with a URL, and how often it is asked."""
-    assert source.url is not None  # the caller asked
-    tls = Tls()
-    if source.tls is not None:
-        tls = Tls(source.tls.ca, source.tls.certificate, source.tls.key)
-    feed = Feed(
-        name=source.name,
-        url=source.url,
-        timeout_s=source.timeout.total_seconds(),
-        max_bytes=source.max_bytes,
-        allow_hosts=source.allow_hosts,
-        auth=_auth(source.auth),
-        tls=tls,
-    )
-    return Subscription(feed, config.interval_of(source))
-
-
-def _auth(auth: sources.Auth | None) -> Auth | None:
-    match auth:
-        case None:
-            return None
-        case sources.PasswordAuth(type="basic"):
-            return BasicAuth(auth.username, auth.password)
-        case sources.PasswordAuth():
-            return DigestAuth(auth.username, auth.password)
-        case sources.BearerAuth():
-            return BearerAuth(auth.token)
-        case sources.HeaderAuth():
-            return HeaderAuth(auth.name, auth.value)
 
 
 def address_of(config: Config) -> LedgerAddress:
@@ -466,135 +397,3 @@ def _measure(request: RequestMade, api: TuyaApi, measurements: Measurements) -> 
     for name, value in known.items():
         if value is not None:
             measurements.set(name, value)
-
-
-class _PathMemory(Memory):
-    """A memory in the ledger of one path of a source; a changed path has no memory."""
-
-    def __init__(self, ledger: Ledger, source: str, path: str, *, owner: bool) -> None:
-        super().__init__()
-        self._ledger = ledger
-        self._fact = path_of(source)
-        self._path = path
-        self._owner = owner
-
-    def recall(self) -> str:
-        """Return what was kept of this path last."""
-        known = self._ledger.facts.get(self._fact)
-        if known is None or known.path != self._path:
-            return ""
-        return known.word
-
-    def keep(self, word: str) -> None:
-        """Remember a word unless it is known; without ownership of the ledger remember nothing."""
-        if self._owner and self.recall() != word:
-            known = PathWord(word, self._path)
-            self._ledger.facts.set(self._fact, known)
-
-
-def _source(
-    config: Config,
-    ledger: Ledger,
-    source: Source,
-    subscriptions: Subscriptions,
-    alive: Callable[[], object],
-    *,
-    owner: bool,
-) -> CalendarSource:
-    read: Callable[[], Fetched]
-    kind = "file"
-    if source.path is None:
-        kind = "feed"
-        read = partial(subscriptions.take, source.name)
-    else:
-        memory = _PathMemory(ledger, source.name, str(source.path), owner=owner)
-        read = FileSource(
-            source.name, source.path, source.max_bytes, memory=memory
-        ).fetch
-
-    def fetch() -> Fetched:
-        alive()
-        return read()
-
-    return CalendarSource(
-        name=source.name,
-        fetch=fetch,
-        locale=Locale(
-            config.calendar.timezone,
-            source.timezone,
-            config.calendar.timezones,
-            source.owner,
-        ),
-        scope="" if source.uid_scope == "global" else source.name,
-        confirmations=source.confirmations,
-        max_occurrences=config.calendar.max_occurrences,
-        kind=kind,
-    )
-
-
-def _settings(config: Config) -> Settings:
-    return Settings(
-        mode=Mode(config.mode),
-        horizon=config.calendar.horizon,
-        instance=config.reservation.instance,
-        mapping=mapping_rules(config),
-        request_validity=config.api.request_validity,
-        signing_limit=timedelta(seconds=LATEST_SIGNING_S),
-        cancel_share=config.safety.cancel_share,
-        cancel_floor=config.safety.cancel_floor,
-        cancel_window=config.safety.cancel_window,
-        empty_hold=config.safety.empty_hold,
-        told_share=config.safety.told_share,
-        told_floor=config.safety.told_floor,
-        file_grace=config.safety.file_grace,
-        vanish_share=config.safety.vanish_share,
-        vanish_floor=config.safety.vanish_floor,
-        owners=frozenset(source.owner for source in config.sources if source.owner),
-        drift_check=config.schedule.drift_check,
-        on_change=OnChange(config.drift.on_change),
-        on_cancel=OnCancel(config.drift.on_cancel),
-        monthly_calls=config.api.monthly_calls,
-        retention=config.state.retention,
-        lookup=config.people.lookup,
-        publish_dir=config.attachments.publish_dir,
-        publish_mode=config.attachments.mode,
-    )
-
-
-def mapping_rules(config: Config) -> MappingRules:
-    """Return the rules of the configuration that the mapper applies to occurrences."""
-    calendar, reservation, people = config.calendar, config.reservation, config.people
-    return MappingRules(
-        creator=reservation.creator,
-        all_day=calendar.all_day,
-        working_hours=calendar.working_hours,
-        transparent=calendar.transparent,
-        tentative=calendar.tentative,
-        private=calendar.private,
-        roomless=calendar.roomless,
-        notice=reservation.notice,
-        notice_time_s=int(reservation.notice_time.total_seconds()),
-        marker=reservation.marker,
-        unmapped=people.unmapped,
-        optional=people.optional,
-        declined=people.declined,
-        rooms=tuple(_room_rule(room) for room in config.rooms),
-        people=people.directory,
-        sources={
-            source.name: SourceRules(source.room, source.creator, source.cc)
-            for source in config.sources
-        },
-        publish_base_url=config.attachments.base_url or "",
-        publish_types=frozenset(config.attachments.types),
-    )
-
-
-def _room_rule(room: Room) -> RoomRule:
-    return RoomRule(
-        room_id=room.id,
-        addresses=frozenset(room.addresses),
-        texts=room.texts,
-        expressions=room.expressions,
-        name=room.name or "",
-        written=room.written,
-    )
