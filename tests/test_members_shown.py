@@ -145,3 +145,13 @@ def test_what_a_member_does() -> None:
     one = MemberStatus("a", "h", "1", "c", "b", 0, NOW, True, False, False)
     assert role_of(one) == "reads"
     assert Sharing().behind == []
+
+
+def test_who_looked_at_a_source(office_of_several: tuple[Office, LeaseStore]) -> None:
+    """Each source of a shared ledger has the name of the daemon, or of the command, that looked at it last."""
+    office, _ = office_of_several
+    office.write()
+    office.run("once")
+    (source,) = office.status()["sources"]
+    host, _, pid = source["daemon"].rpartition(":")
+    assert (host, pid.isdecimal()) == (process_name().rpartition(":")[0], True)

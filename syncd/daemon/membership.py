@@ -84,6 +84,7 @@ class Members:
     def join(self, config: Config) -> Membership:
         """Open the ledger of a configuration and become a member; raise `LedgerError`."""
         ledger = open_ledger(config, owner=True)
+        ledger.sources.daemon = self.name
         try:
             return Membership(self, ledger, config)
         except BaseException:

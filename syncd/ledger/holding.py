@@ -149,6 +149,7 @@ def hold_writer(
     if not ledger.is_shared:
         yield _always
         return
+    ledger.sources.daemon = process_name()
     store = ledger.lease_store(writer_lease(client_id))
     notes = ledger.local_notes()
     with hold_lease(

@@ -54,6 +54,7 @@ class SourceRecord:
     `failing_since` is when the first of these was made, None if the last one was complete.
     `last_ok_at` and `digest` are those of the last complete reading.
     When it cannot be read, `events` and `quarantined` stay what they were.
+    `daemon` is who looked at it last, on a shared ledger.
     """
 
     name: str
@@ -67,6 +68,11 @@ class SourceRecord:
     failing_since: datetime | None = None
     digest: str | None = None
     error: str | None = None
+    daemon: str = ""
+
+
+# What a ledger in a file has of it: its one daemon needs no name.
+_COLUMNS = [field.name for field in fields(SourceRecord) if field.name != "daemon"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +146,9 @@ class Sources:
 
     def all(self) -> dict[str, SourceRecord]:
         """Return the records of all sources that were ever looked at and not forgotten, by name."""
-        columns = [_SOURCE[field.name] for field in fields(SourceRecord)]
+        columns = [_SOURCE[name] for name in _COLUMNS]
+        if self._database.is_shared:
+            columns.append(_SOURCE.daemon)
         query = select(*columns).order_by(_SOURCE.name)
         records: dict[str, SourceRecord] = {}
         for values in self._database.mappings(query):

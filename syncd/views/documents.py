@@ -345,8 +345,10 @@ def concern_document(concern: Concern) -> dict[str, object]:
 
 
 def source_document(source: SourceStatus) -> dict[str, object]:
-    """Return how a source stands, as `status --json` lists it."""
+    """Return how a source stands, as `status --json` lists it; with its daemon where there are several."""
+    shared = {"daemon": source.daemon} if source.daemon else {}
     return {
+        **shared,
         "name": source.name,
         "state": source.state,
         "last_read_at": iso(source.last_read_at),

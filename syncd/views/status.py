@@ -25,7 +25,7 @@ class SourceStatus:
     """How a configured source stood when it was last looked at; `state` is unread if it never was.
 
     `failures` counts incomplete readings in a row, the first of them `failing_since`.
-    `interval` is how often it is read.
+    `interval` is how often it is read. `daemon` is who looked at it last, where several share the ledger.
     """
 
     name: str
@@ -39,6 +39,7 @@ class SourceStatus:
     failing_since: datetime | None = None
     error: str | None = None
     next_run_at: datetime | None = None
+    daemon: str = ""
 
     @classmethod
     def of(
@@ -59,6 +60,7 @@ class SourceStatus:
             record.failing_since,
             record.error,
             record.next_run_at,
+            record.daemon,
         )
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
+from tests.campus.proxy import Proxy
 from tests.postgres import statement
 from tests.postgres_keeper import Cluster, as_nobody, free_port, new_directory
 
@@ -27,8 +25,8 @@ def cluster(**settings: str) -> Iterator[Cluster]:
 
 
 @contextmanager
-def standby_of(primary: Cluster, **settings: str) -> Iterator[Cluster]:
-    """A standby that has what the primary has now and follows it; it is called `standby` there."""
+def standby_of(primary: Cluster, way: Proxy, **settings: str) -> Iterator[Cluster]:
+    """A standby that has what the primary has now and follows it by a way that can be cut."""
     copy = replace(primary, directory=new_directory(), port=free_port())
     try:
         _run(
@@ -37,7 +35,7 @@ def standby_of(primary: Cluster, **settings: str) -> Iterator[Cluster]:
             "--pgdata",
             f"{copy.directory}/data",
             "--dbname",
-            f"host=127.0.0.1 port={primary.port} user=postgres application_name=standby",
+            f"host=127.0.0.1 port={way.port} user=postgres application_name=standby",
             "--write-recovery-conf",
             "--checkpoint=fast",
             "--no-sync",
@@ -57,31 +55,6 @@ def restart(cluster: Cluster, **settings: str) -> None:
     """Let a server crash and start again."""
     cluster.stop()
     cluster.start(**settings)
-
-
-def stop_following(standby: Cluster) -> None:
-    """Let nothing more arrive at a standby: it is held, not asked."""
-    for pid in _processes(standby):
-        os.kill(pid, signal.SIGSTOP)
-
-
-def follow_on(standby: Cluster) -> None:
-    """Let a standby go on that was held."""
-    for pid in _processes(standby):
-        os.kill(pid, signal.SIGCONT)
-
-
-def _processes(cluster: Cluster) -> list[int]:
-    """The server's processes that receive what the primary sends, and write it."""
-    told = (cluster.directory / "data" / "postmaster.pid").read_text()
-    first = told.split()[0]
-    children = f"/proc/{first}/task/{first}/children"
-    found = [int(number) for number in Path(children).read_text().split()]
-    return [
-        pid
-        for pid in found
-        if b"walreceiver" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    ]
 
 
 def _run(cluster: Cluster, program: str, *arguments: str) -> None:

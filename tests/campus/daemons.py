@@ -229,6 +229,10 @@ class Campus:
         """What the API holds."""
         return self.office.reservations()
 
+    def topics(self) -> set[str]:
+        """What is booked."""
+        return {one["topic"] for one in self.reservations()}
+
     def at_rest(self) -> bool:
         """Whether all that calendars want is booked."""
         return missing(self.wanted, self.reservations()) == []

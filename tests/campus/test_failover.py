@@ -8,6 +8,7 @@ from tests.campus import cluster as clusters
 from tests.campus.conftest import meetings
 from tests.campus.daemons import Campus
 from tests.campus.judge import TermRow, strangers
+from tests.campus.proxy import Proxy
 from tests.campus.test_stops import writer_of
 from tests.daemon.running import until
 from tests.postgres import statement
@@ -39,9 +40,12 @@ def test_a_failover_loses_what_was_recorded_last(
     several.start("a", "b")
     until(several.at_rest, "booked")
     terms: list[TermRow] = []
-    with clusters.standby_of(broken) as standby:
+    with (
+        Proxy(broken.port).running() as way,
+        clusters.standby_of(broken, way) as standby,
+    ):
         require_caught_up(broken, standby)
-        clusters.stop_following(standby)
+        way.cut()
         if lost == "a term besides":
             first = writer_of(several)
             first.kill()
@@ -50,7 +54,7 @@ def test_a_failover_loses_what_was_recorded_last(
         until(several.at_rest, "booked")
         terms = several.terms()
         broken.stop()
-        clusters.follow_on(standby)
+        way.break_all()
         clusters.promote(standby)
         follow(several, standby)
         several.write("s1", meetings("one", "two", "three"))
