@@ -148,6 +148,9 @@ class Work:
             self._notices.note_nothing_new()
         if EVERYTHING in due:
             self._duties.api_rest.end()
+            if self._ledger.is_shared:
+                # Others may read everything, and the API is to be tried nevertheless.
+                self._duties.due_at = self._mandate.now()
 
     def look_around(self, problems: Collection[str]) -> None:
         """Hear what persons wish, and write and tell what is due; raise `LedgerError`.

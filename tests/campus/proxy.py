@@ -249,7 +249,8 @@ class ApiProxy:
 
     def _serve(self, client: socket.socket) -> None:
         _, port = client.getpeername()
-        daemon = owner_of(port, self.processes)
+        _, here = client.getsockname()
+        daemon = owner_of(port, here, self.processes)
         gate = self.gate(daemon)
         with contextlib.ExitStack() as stack:
             stack.enter_context(suppress(OSError))
@@ -315,13 +316,16 @@ def _code_in(answer: bytes) -> int | None:
     return code if isinstance(code, int) else None
 
 
-def owner_of(port: Port, processes: Mapping[str, int]) -> str:
-    """Which of some processes has a connection from a port of this machine; empty for none."""
-    ours = f":{port:04X} "
+def owner_of(port: Port, to: Port, processes: Mapping[str, int]) -> str:
+    """Which of some processes has the connection from a port of this machine to another one; empty for none.
+
+    Beside it there may be other ones from the same port, to elsewhere.
+    """
+    ends = [f":{port:04X}", f":{to:04X}"]
     inode = ""
     for line in Path("/proc/net/tcp").read_text().splitlines():
         fields = line.split()
-        if f"{fields[1]} ".endswith(ours):
+        if [fields[1][-5:], fields[2][-5:]] == ends:
             inode = f"socket:[{fields[9]}]"
     for name, pid in list(processes.items()):
         with suppress(OSError):

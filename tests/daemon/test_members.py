@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from syncd.core.leases import assignment
+from tests.campus.conftest import WINDOW_S
 from tests.campus.daemons import Campus, Member, campus
 from tests.campus.judge import strangers
 from tests.conftest import HANG_S, ahead, calendar, event
@@ -28,7 +29,10 @@ def meeting(name: str, day: int = 3) -> dict[str, str]:
 @pytest.fixture
 def two(tmp_path: Path, make_office: Any, own_cluster: Cluster) -> Iterator[Campus]:
     """Daemons `a`, which writes, and `b`, after the first meeting was booked."""
-    with campus(tmp_path, make_office, own_cluster) as made:
+    # What was sent without an answer is sent once more as soon as the API would not take it any more.
+    window = (f"time_window={WINDOW_S}",)
+    with campus(tmp_path, make_office, own_cluster, switches=window) as made:
+        made.validity = "5s"
         write(made, "first")
         made.start("a")
         until(made.at_rest, "it is booked")
@@ -150,6 +154,7 @@ def test_a_writer_that_is_cut_off_from_the_api(two: Campus) -> None:
     assert why == ("it could not reach the API",)
     a.api.heal()
     until(lambda: says(a, "reader; "), "it stands by")
+    two.require_good()
 
 
 def test_a_later_version_ends_the_earlier_ones(two: Campus) -> None:
