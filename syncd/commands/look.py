@@ -65,7 +65,7 @@ def status(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show whether syncd runs, its sources, and what needs a person.
+    """Show if syncd runs, its sources, and what needs a person.
 
     Bookings are shown with a filter or --all.
 

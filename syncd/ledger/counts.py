@@ -42,7 +42,7 @@ _IS_CHANGED = text("drifted <> ''")
 _IS_SKIPPING = text("skipped > 0")
 _IS_WIDELY_SHOWN = text("octet_length(witnesses) > 1000")
 
-_SHOWN_BY: ColumnClause[str] = column("shown_by", Text())
+_SHOWN_BY: ColumnClause[str] = column("shown_by", Text)
 """The witnesses as they are in an index of PostgreSQL, unless they are long."""
 
 

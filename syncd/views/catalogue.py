@@ -143,6 +143,8 @@ SENTENCES: Mapping[str, str] = {
     "kind.clock_wrong.many": "clock wrong",
     "kind.configuration_refused.one": "configuration refused",
     "kind.configuration_refused.many": "configuration refused",
+    "kind.members_differ.one": "daemons differ",
+    "kind.members_differ.many": "daemons differ",
     "kind.in_doubt.one": "1 in doubt",
     "kind.in_doubt.many": "{n} in doubt",
     "kind.vanished.one": "gone from Tuya",
