@@ -21,7 +21,7 @@ def approve(
         str, typer.Argument(metavar="CHECKSUM", help="As plan --held shows it.")
     ],
 ) -> None:
-    """Release the cancellations that are held under this checksum.
+    """Release the cancellations held under this checksum.
 
     `syncd plan --held` shows them and the checksum; the next cycle makes them.
 
@@ -76,7 +76,7 @@ def resolve(
         bool, typer.Option("--drop", help="Give it up until the event changes.")
     ] = False,
 ) -> None:
-    """Settle what is in doubt, refused, released, dropped or vanished.
+    """Settle what is in doubt, refused, released, dropped or gone.
 
     The next cycle does it. `syncd status` shows KEY.
 

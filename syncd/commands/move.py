@@ -29,7 +29,7 @@ def migrate_state(
         typer.Argument(metavar="TO", help="A new file, or that of an empty database."),
     ],
 ) -> None:
-    """Move the state into another database, a file or PostgreSQL, and verify it there.
+    """Move the state into a file or into PostgreSQL, verified.
 
     Stop syncd first. What was interrupted is completed by the same command; FROM stays as it is.
 

@@ -43,7 +43,7 @@ def doctor(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Look whether all is well, and say what is not, with the cure.
+    """Look whether all is well; say what is not, with the cure.
 
     Example: syncd doctor --offline
     """
@@ -177,7 +177,7 @@ def notify(
         bool, typer.Option("--test", help="Send one notice to every channel.")
     ] = False,
 ) -> None:
-    """Send one notice to every channel, and say what each answered.
+    """Send one notice to each channel, and say what it answered.
 
     Example: syncd notify --test
     """
