@@ -76,7 +76,7 @@ def resolve(
         bool, typer.Option("--drop", help="Give it up until the event changes.")
     ] = False,
 ) -> None:
-    """Settle what is in doubt, refused, released, dropped or gone.
+    """Settle what is in doubt, refused, released, dropped, gone.
 
     The next cycle does it. `syncd status` shows KEY.
 
