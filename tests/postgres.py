@@ -70,7 +70,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Cluster:
         assert keeper.stdout is not None
         with keeper.stdout:
             said = keeper.stdout.readline()
-        keeper.returncode = 0  # it outlives this process
+        keeper.wait()  # what it started goes on
         cluster = _known(said)
         statement(cluster, f"CREATE DATABASE {_TEMPLATE}")
         address = LedgerAddress(cluster.url(_TEMPLATE), own=base)

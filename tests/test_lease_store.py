@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from sqlalchemy import text
 
 from syncd.core.leases import Timing
 from syncd.errors import LedgerLocked, TermOver
@@ -357,7 +358,13 @@ def test_a_later_version_ends_the_term_of_an_earlier_one(
     term = take(store, ledger.local_notes())
     assert term is not None
     ledger.begin_term(term.fence)
+    # Who finds it converted, as whoever waited for that does, ends nothing.
     with ledger._database.writing() as connection:
+        ledger._database._backend.lock_schema(connection)
+    ledger.bookings.record(booked("before"), at=NOW, what="test")
+    former = text("UPDATE alembic_version SET version_num = '0014'")
+    with ledger._database.writing() as connection:
+        connection.execute(former)
         ledger._database._backend.lock_schema(connection)
     with pytest.raises(TermOver):
         ledger.bookings.record(booked(), at=NOW, what="test")

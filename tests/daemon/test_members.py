@@ -105,6 +105,7 @@ def test_a_stop_hands_over_at_once(two: Campus) -> None:
     writes_on(two, "b", "first", "second", "third")
 
 
+@pytest.mark.slow
 def test_the_other_one_follows_a_killed_one(two: Campus) -> None:
     """The next term is that of the one that stood by; the killed one comes back as one that stands by."""
     two.members["a"].kill()
@@ -117,6 +118,7 @@ def test_the_other_one_follows_a_killed_one(two: Campus) -> None:
     two.require_good()
 
 
+@pytest.mark.slow
 def test_a_writer_that_is_cut_off_from_the_database(two: Campus) -> None:
     """It sends nothing under a term that is over, another one writes, and it joins again by itself."""
     two.members["a"].database.cut()
@@ -157,6 +159,7 @@ def test_a_writer_that_is_cut_off_from_the_api(two: Campus) -> None:
     two.require_good()
 
 
+@pytest.mark.slow
 def test_a_later_version_ends_the_earlier_ones(two: Campus) -> None:
     """A daemon that finds the ledger converted leaves with a sentence, and never half works."""
     two.ask("UPDATE alembic_version SET version_num = '9999'")
@@ -229,6 +232,7 @@ def test_a_sleeper_wakes_as_nobody(
         assert late == []
 
 
+@pytest.mark.slow
 def test_all_own_directories_are_apart(two: Campus, own_cluster: Cluster) -> None:
     """A second daemon in the directory of another one is refused."""
     office = two.members["a"].office
@@ -257,6 +261,7 @@ def read_by(made: Campus, sources: list[str]) -> dict[str, list[str]]:
     return read
 
 
+@pytest.mark.slow
 def test_three_share_what_is_read(
     tmp_path: Path, make_office: Any, own_cluster: Cluster
 ) -> None:
