@@ -467,7 +467,7 @@ def completed(source: LedgerAddress, target: LedgerAddress) -> MoveReport:
     return move(source, target, nobody)
 
 
-@pytest.mark.first(1)
+@pytest.mark.first(1, 1)
 @pytest.mark.parametrize("every", [97, 5])
 def test_killed_from_file_to_file(
     filled: LedgerAddress, tmp_path: Path, every: int
