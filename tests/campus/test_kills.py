@@ -15,7 +15,7 @@ from tests.daemon.running import until
 
 
 @pytest.mark.slow
-@pytest.mark.first(0, 2)
+@pytest.mark.first(0, 1)
 @pytest.mark.parametrize("where", PLACES)
 def test_a_writer_is_killed(several: Campus, where: str) -> None:
     """Of three daemons; the others go on, and so does the killed one when it is started again."""
