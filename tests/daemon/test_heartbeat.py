@@ -5,7 +5,9 @@ from __future__ import annotations
 import signal
 import sqlite3
 import time
+from contextlib import closing
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,19 +15,29 @@ import pytest
 from syncd.daemon.heartbeat import Heartbeat
 from syncd.ledger import Ledger
 from tests.conftest import Office, ahead, event
-from tests.daemon.running import running, until
+from tests.daemon.running import Daemon, running, until
 
 MOMENT = timedelta(milliseconds=5)
 
 
 def age_the_ledger(office: Office, seconds: int) -> None:
-    """Let the last sign of life be so much older, as if so much time had passed."""
-    connection = sqlite3.connect(office.folder / "state.db", timeout=60)
-    with connection:
+    """Let the last sign of life be so much older, as if so much time had passed; at once, or raise."""
+    file = office.folder / "state.db"
+    with closing(sqlite3.connect(file, timeout=0)) as connection, connection:
         connection.execute(
             "UPDATE daemons SET beat_at = beat_at - ?", (seconds * 1000,)
         )
-    connection.close()
+
+
+def stands_still(daemon: Daemon, office: Office, seconds: int) -> bool:
+    """Stop the process and let its last sign of life be older; False: it was writing, and goes on."""
+    daemon.send(signal.SIGSTOP)
+    try:
+        age_the_ledger(office, seconds)
+    except sqlite3.OperationalError:
+        daemon.send(signal.SIGCONT)
+        return False
+    return True
 
 
 def first_line(office: Office) -> str:
@@ -99,9 +111,7 @@ def test_a_daemon_goes_on_after_it_hung(office: Office) -> None:
     with running(office) as daemon:
         daemon.until(lambda: office.status()["running"], "its first sign of life")
         for seconds in (60, -7200):  # time that passed, and a clock that was set back
-            daemon.settle()  # one that stands still in a transaction keeps the ledger locked
-            daemon.send(signal.SIGSTOP)
-            age_the_ledger(office, seconds)
+            daemon.until(partial(stands_still, daemon, office, seconds), "it stands")
             assert not office.status()["running"]
             daemon.send(signal.SIGCONT)
             until(lambda: office.status()["running"], "it is seen again")
