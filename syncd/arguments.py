@@ -35,7 +35,7 @@ def known_sources(config: Config, names: list[str] | None) -> tuple[str, ...] | 
     """Return the sources to read, None for all; raises `typer.BadParameter` for one that there is not."""
     if not names:
         return None
-    known = {source.name for source in config.sources}
+    known = config.source_names
     for name in names:
         _require_known(name, known)
     return tuple(names)
@@ -231,7 +231,7 @@ def sources_meant(
 
     Raises `typer.BadParameter` for a source that there is not.
     """
-    names = {source.name for source in config.sources}.union(known)
+    names = config.source_names.union(known)
     for word in said or ():
         _require_known(word, names)
     return frozenset(said or ())

@@ -26,6 +26,7 @@ from syncd.config import (
     Config,
     State,
     kept_text,
+    state_directory,
 )
 from syncd.core.leases import writer_lease
 from syncd.errors import ApiUnusable
@@ -146,7 +147,7 @@ def service(
         stopping.tells(ledger.under_way.stops)
         if owner:
             keep_configuration(config, ledger)
-            ledger.begin_reading(reading_basis(config))
+            begin_reading(config, ledger)
         parts = assemble(
             config,
             ledger,
@@ -267,8 +268,7 @@ def address_of(config: Config) -> LedgerAddress:
 
 def ledger_address(state: State, path: Path) -> LedgerAddress:
     """Return where a ledger is that the configuration file at `path` names."""
-    # systemd.exec(5): several directories are separated by colons; the first is ours.
-    directory, _, _ = os.environ.get("STATE_DIRECTORY", "").partition(":")
+    directory = state_directory()
     own = Path(directory) if directory else path.absolute().parent
     password = None if state.password is None else state.password.reveal
     return LedgerAddress(state.url, password, state.durability, own)
@@ -309,6 +309,12 @@ def keep_configuration(config: Config, ledger: Ledger) -> None:
 
 
 _DECIDES_NO_READING = ("web", "log", "notices", "state")
+
+
+def begin_reading(config: Config, ledger: Ledger) -> None:
+    """Let other parts read by a configuration from now on: of what, others on a shared ledger are to know."""
+    if ledger.is_shared:
+        ledger.begin_reading(reading_basis(config))
 
 
 def reading_basis(config: Config) -> str:

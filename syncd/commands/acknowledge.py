@@ -53,7 +53,7 @@ def ack(
     _require_sense(key, every_date=every_date, undo=undo, as_json=as_json)
     config = config_in_force(context).config
     with open_ledger(config, owner=False) as ledger:
-        sources = {source.name for source in config.sources}
+        sources = config.source_names
         faults = Faults.of(ledger, sources)
         if key is None:
             from syncd.views.faults import print_acknowledged

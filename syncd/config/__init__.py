@@ -47,7 +47,11 @@ from syncd.config.schema import (
 )
 from syncd.config.secret import Secret
 from syncd.config.sources import Auth, BearerAuth, HeaderAuth, PasswordAuth, Source
-from syncd.config.state_url import has_password, state_url_without_password
+from syncd.config.state_url import (
+    has_password,
+    state_directory,
+    state_url_without_password,
+)
 from syncd.errors import ConfigError
 
 __all__ = [
@@ -83,6 +87,7 @@ __all__ = [
     "masked_url",
     "possible_ledgers",
     "state_at",
+    "state_directory",
     "state_url_without_password",
 ]
 

@@ -7,7 +7,6 @@ Must not: know of files other than the people list and the secrets; carry out an
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
@@ -40,7 +39,12 @@ from syncd.config.people import People
 from syncd.config.quantities import Duration, Share
 from syncd.config.secret import HOW_TO_WRITE, Secret
 from syncd.config.sources import Source
-from syncd.config.state_url import StateUrl, has_password, is_shared
+from syncd.config.state_url import (
+    StateUrl,
+    has_password,
+    is_shared,
+    state_directory,
+)
 from syncd.config.validation import Problem, Table, both_or_neither, exactly_one, key
 from syncd.config.values import (
     EXPRESSION_PREFIX,
@@ -301,9 +305,7 @@ class State(Table):
     def _default_url(cls, value: object) -> object:
         if value is not None:
             return value
-        # systemd.exec(5): several directories are separated by colons; the first is ours.
-        directory, _, _ = os.environ.get("STATE_DIRECTORY", "").partition(":")
-        file = Path(directory) / "state.db"
+        file = Path(state_directory()) / "state.db"
         return f"sqlite:///{file}"
 
     @classmethod
@@ -504,6 +506,11 @@ class Config(Table):
     def secrets(self) -> Iterator[Secret]:
         """Yield all references to secrets."""
         return _secrets(self)
+
+    @property
+    def source_names(self) -> frozenset[str]:
+        """Return the names of the sources."""
+        return frozenset(source.name for source in self.sources)
 
     @property
     def files(self) -> tuple[Path, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Annotated
 from urllib.parse import parse_qsl, urlsplit
@@ -81,6 +82,15 @@ def shown_state_url(url: str) -> str:
     user, colon, _ = login.partition(":")
     masked = f"{user}:***" if colon else user
     return f"{scheme}{separator}{masked}{at}{place}"
+
+
+def state_directory() -> str:
+    """Return the first directory that STATE_DIRECTORY names, which separates them by colons; or nothing.
+
+    See systemd.exec(5).
+    """
+    directory, _, _ = os.environ.get("STATE_DIRECTORY", "").partition(":")
+    return directory
 
 
 def is_shared(url: str) -> bool:

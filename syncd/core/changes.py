@@ -276,6 +276,13 @@ class Plan:
         default_factory=dict, compare=False, repr=False
     )
 
+    @property
+    def to_book(self) -> tuple[Meeting, ...]:
+        """Return the meetings that it books."""
+        return tuple(
+            change.meeting for change in self.writes if isinstance(change, Create)
+        )
+
     def numbered(self, following: Mapping[OccurrenceKey, int]) -> Plan:
         """Return the plan with the generation of each create; two rooms of one occurrence get two.
 

@@ -60,13 +60,13 @@ def run_daemon(
         wait.daemon = daemon
         daemon.tell_ready()
         log.info("ready", sources=len(config.sources), mode=config.mode)
+        # A member tells with its lease that it lives.
+        heartbeat: AbstractContextManager[object] = nullcontext()
         if isinstance(on, Ledger):
             heartbeat = Heartbeat(
                 on.operation, path, lambda: notifier.lived_at_s, periods.beats
             )
-            _work(daemon, notifier, heartbeat)
-        else:
-            _work(daemon, notifier, nullcontext())
+        _work(daemon, notifier, heartbeat)
 
 
 def _owned(config: Config, wait: _LedgerWait) -> Ledger:

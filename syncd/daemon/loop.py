@@ -328,7 +328,7 @@ class Daemon:
 
         All of it is read once, or what was not read here before unless it begins `anew`.
         """
-        names = frozenset(source.name for source in config.sources)
+        names = config.source_names
         if self._work is None:
             names = frozenset()
         elif self._work.sources is not None:

@@ -125,7 +125,7 @@ class Membership:
         # All below is shared with the thread.
         self._guard = threading.RLock()
         self._notes = ledger.local_notes()
-        self._names = _names(config)
+        self._names = config.source_names
         self._basis = reading_basis(config)
         self._given: frozenset[str] = frozenset()
         self._given_by: object = None
@@ -180,7 +180,7 @@ class Membership:
                 "The client of the API is another one now, so this daemon joins those of that client."
             )
         with self._guard:
-            self._names = _names(config)
+            self._names = config.source_names
             self._basis = reading_basis(config)
             self._is_told_anew = True
         self._woken.set()
@@ -235,9 +235,7 @@ class Membership:
         return error
 
     def _begin(self, held: WriterTerm) -> None:
-        lost = self._notes.compare(held.position)
-        self.ledger.begin_term(held.fence, recovering=bool(lost))
-        self._notes.settle()
+        held.begin(self.ledger)
         log.info("this daemon writes from now on", term=held.term, epoch=held.epoch)
         self.term = Term(held.term, held.trusted)
 
@@ -389,7 +387,3 @@ class Membership:
             f"A later version of syncd works on the ledger {self.ledger.name} and has converted it: install "
             "that version here too."
         )
-
-
-def _names(config: Config) -> frozenset[str]:
-    return frozenset(source.name for source in config.sources)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from syncd.assembly import Service, assemble, keep_configuration, reading_basis
+from syncd.assembly import Service, assemble, begin_reading, keep_configuration
 from syncd.config import Config
 from syncd.daemon.allocator import give_back_memory
 from syncd.daemon.duties import Duties
@@ -43,7 +43,7 @@ class Work:
         self._is_over = False
         self._config = config
         self.parts: Service = self.assembled(config)
-        ledger.begin_reading(reading_basis(config))
+        begin_reading(config, ledger)
         self._sources = OwnSources(self.parts, ledger, mandate, around)
         self._turn = WritingTurn()
         self._duties = Duties(ledger.people, mandate.now)
@@ -84,7 +84,7 @@ class Work:
         former = self.parts
         self._config = parts.config
         self.parts = parts
-        self._ledger.begin_reading(reading_basis(parts.config))
+        begin_reading(parts.config, self._ledger)
         self._sources.swap(parts)
         return former
 
@@ -114,7 +114,7 @@ class Work:
         self._sources.follow(names, anew=anew)
         if anew and self._is_writer:
             known = set(self._ledger.sources.all())
-            for gone in known - self._named():
+            for gone in known - self._config.source_names:
                 self._ledger.sources.forget(gone)
 
     def end(self) -> None:
@@ -210,7 +210,7 @@ class Work:
             sources.hear(frozenset())
             self._read()
             return None
-        sources.hear(self._named())
+        sources.hear(self._config.source_names)
         is_due = bool(sources.owed or sources.heard) or self._duties.is_any_due()
         if not is_due or self._duties.api_rest.is_going_on:
             return None
@@ -246,6 +246,3 @@ class Work:
         self._around.sums.add_readings(reports)
         self._sources.note_read(names)
         give_back_memory()
-
-    def _named(self) -> frozenset[str]:
-        return frozenset(source.name for source in self._config.sources)

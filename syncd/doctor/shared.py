@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from syncd.assembly import address_of
+from syncd.config import state_url_without_password
 from syncd.doctor.finding import Finding, note, unclear, well, wrong
 from syncd.doctor.patient import Patient
 from syncd.errors import LedgerAhead, LedgerAway, LedgerError, LedgerUnfit
@@ -54,9 +55,8 @@ def _cure_of(error: LedgerError, name: str) -> str:
             _, _, cure = str(error).rpartition(": ")
             return cure.rstrip(".")
         case LedgerAway():
-            reached = name.replace("postgresql+psycopg", "postgresql").replace(
-                ":***@", "@"
-            )
+            named = state_url_without_password(name)
+            reached = named.replace("postgresql+psycopg", "postgresql")
             return f"psql {shlex.quote(reached)}"
         case _:
             return "syncd once"

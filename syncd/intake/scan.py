@@ -26,6 +26,7 @@ from syncd.intake.series_ahead import AHEAD_FROM, SeriesAhead
 from syncd.intake.source_index import SourceIndex
 from syncd.intake.state import UNKNOWN
 from syncd.ledger.facts import JUDGED_AT
+from syncd.ledger.tables import name_of
 
 log = structlog.get_logger(__name__)
 
@@ -212,7 +213,7 @@ class Scan:
         longest = self._worklist.longest_uid
         if longest is None:
             return frozenset()
-        found = {uid for uid in uids if len(_stored(uid)) > longest}
+        found = {uid for uid in uids if len(name_of(uid).encode()) > longest}
         if found:
             log.warning(
                 "events are left out: their UIDs are longer than a PostgreSQL ledger can take",
@@ -319,10 +320,6 @@ class _Tracked:
         if kept is None:
             return ()
         return unpacked(kept)
-
-
-def _stored(uid: str) -> bytes:
-    return uid.encode(errors="backslashreplace")
 
 
 def _without(by_uid: Mapping[str, T], uids: Set[str]) -> Mapping[str, T]:

@@ -105,6 +105,15 @@ class WriterTerm:
             self._store.lease, self.holding, self.position.timeline, self._refuse
         )
 
+    def begin(self, ledger: Ledger) -> None:
+        """Let its ledger be written in this term from now on, and know whether it may lack what it had.
+
+        Raises `LedgerError`.
+        """
+        lost = self._notes.compare(self.position)
+        ledger.begin_term(self.fence, recovering=bool(lost))
+        self._notes.settle()
+
     def trusted(self) -> bool:
         """Tell whether a request may leave now."""
         return self.trust.lasts()
@@ -160,8 +169,7 @@ def hold_writer(
         elapsed=elapsed,
         refused=ledger.note_refusal,
     ) as term:
-        ledger.begin_term(term.fence, recovering=bool(notes.compare(term.position)))
-        notes.settle()
+        term.begin(ledger)
         yield term.trusted
 
 

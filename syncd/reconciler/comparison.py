@@ -15,8 +15,6 @@ from syncd.apply.applier import Applier
 from syncd.apply.drift import DriftCheck, is_due, is_unproven
 from syncd.apply.questions import Questions, count_leftovers
 from syncd.apply.records import GRACE
-from syncd.core.changes import Create, Plan
-from syncd.core.meeting import Meeting
 from syncd.core.occurrence import Window
 from syncd.core.reasons import Reason
 from syncd.core.settings import Settings
@@ -95,7 +93,7 @@ class Comparison:
         While there are strays, one may be of a meeting that a source shows again after it could not be read.
         While a ledger that was put back may lack what was sent, nothing is created; then everything is compared.
         """
-        if not _wanted(decided.plan):
+        if not decided.plan.to_book:
             return decided
         recovered_at = self._recovered_at()
         if recovered_at is not None:
@@ -110,7 +108,7 @@ class Comparison:
         if strays and not compared:
             self.run(decided.batch, applier)
             decided = self._planning.decide(decided.batch)
-        wanted = _wanted(decided.plan)
+        wanted = decided.plan.to_book
         if not wanted or (self.was_made and is_proven):
             return decided
         drift_check = self._drift_check(applier)
@@ -168,15 +166,10 @@ class Comparison:
 
 def _put_off_until(at: datetime, decided: Decided) -> Decided:
     """Return a plan in which every create waits, because one of the same meeting may still arrive."""
-    wanted = {meeting.key for meeting in _wanted(decided.plan)}
+    wanted = {meeting.key for meeting in decided.plan.to_book}
     sentence = (
         "The database of the ledger was put back, so a request that was sent before may be lost to it: this is "
         f"booked after {at:%H:%M:%S} UTC, when none can arrive any more and the API was asked once more."
     )
     plan = decided.plan.put_off(wanted, Reason.UNPROVEN, sentence)
     return replace(decided, plan=plan)
-
-
-def _wanted(plan: Plan) -> list[Meeting]:
-    """Return the meetings that a plan books."""
-    return [change.meeting for change in plan.writes if isinstance(change, Create)]

@@ -15,7 +15,6 @@ from syncd.apply.drift import is_unproven, remember
 from syncd.apply.questions import Questions, all_oddities
 from syncd.core.booking import CLOSED_STATES, Booking
 from syncd.core.by_content import ByContent
-from syncd.core.changes import Create
 from syncd.core.foreseen import foreseen_refusals
 from syncd.core.occurrence import Defect, Reading
 from syncd.core.reasons import Reason
@@ -116,8 +115,7 @@ class Previewer:
             hidden = self._gatherer.unproven
             decided = decided.put_off(hidden, Reason.UNPROVEN, UNPROVEN)
         if self._ledger.bookings.recovery is not None:
-            creates = [c for c in decided.writes if isinstance(c, Create)]
-            keys = {create.meeting.key for create in creates}
+            keys = {meeting.key for meeting in decided.to_book}
             decided = decided.put_off(keys, Reason.UNPROVEN, RECOVERING)
         reports = noted(self._reports(readings), decided)
         oddities = self._api.current_oddities()

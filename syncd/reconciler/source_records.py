@@ -104,9 +104,8 @@ class SourceRecords:
 
     def forget(self, name: str) -> None:
         """Know nothing of a source: another process records how it stands."""
-        self._digests = (
-            None  # asked anew, when it is to be told whether a source says the same
-        )
+        # Asked anew, when it is to be told whether a source says the same.
+        self._digests = None
         self._defects.pop(name, None)
 
     def _state_of(self, reading: Reading) -> str:

@@ -216,7 +216,7 @@ class Feedback:
 
     def _quarantined(self) -> Iterator[FeedEvent]:
         """Yield the events that cannot be understood: on the day on which that was seen first."""
-        configured = {source.name for source in self._config.sources}
+        configured = self._config.source_names
         told: set[str] = set()
         for quarantined in self._ledger.sources.quarantine():
             if quarantined.source not in configured:

@@ -241,7 +241,7 @@ def _concerns(
             source.interval,
             now,
         )
-    configured = {source.name for source in config.sources}
+    configured = config.source_names
     defects = [
         defect for defect in ledger.sources.quarantine() if defect.source in configured
     ]

@@ -25,7 +25,7 @@ def readiness_told(asked: Asked) -> tuple[bool, str]:
     except LedgerError:
         missing.append("ledger")
     else:
-        names = {source.name for source in asked.config.sources}
+        names = asked.config.source_names
         unread = len(names.difference(records))
         if unread:
             missing.append(f"first look at {some(unread, 'source')}")
